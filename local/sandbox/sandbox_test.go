@@ -112,7 +112,7 @@ func start(t *testing.T, role string, credential *syscall.Credential) *program {
 	t.Helper()
 	p := &program{errOut: &bytes.Buffer{}, marker: fmt.Sprintf("WEIGHLOCK_SANDBOX_TEST_MARKER=%s-%d", t.Name(), time.Now().UnixNano())}
 	p.cmd = exec.Command("/proc/self/exe")
-	p.cmd.Env = append(os.Environ(), roleVariable+"="+role, p.marker)
+	p.cmd.Env = append(os.Environ(), roleVariable+"="+role, p.marker, "GORACE=atexit_sleep_ms=0")
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGKILL}
 	p.cmd.Stderr = p.errOut
 	out, err := p.cmd.StdoutPipe()

@@ -1,5 +1,5 @@
 module github.com/weighlock/weighlock/local/build/prometheus
 
-go 1.26.0
+go 1.26.7
 
 require github.com/prometheus/prometheus v0.316.0

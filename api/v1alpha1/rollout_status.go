@@ -1,0 +1,185 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// RolloutStatus is what Weighlock reports. It is a report only: progress is read from
+// the cluster.
+type RolloutStatus struct {
+	// observedGeneration is the generation of the spec that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// state is what the Rollout is doing, in a word.
+	// +optional
+	State State `json:"state,omitempty"`
+
+	// waitingFor is what must happen next, in a few words.
+	// +optional
+	WaitingFor string `json:"waitingFor,omitempty"`
+
+	// incumbent is the revision that serves users and is known good.
+	// +optional
+	Incumbent *RevisionStatus `json:"incumbent,omitempty"`
+
+	// candidate is the revision being tried, or the last one that failed.
+	// +optional
+	Candidate *RevisionStatus `json:"candidate,omitempty"`
+
+	// step is where the rollout stands.
+	// +optional
+	Step *StepStatus `json:"step,omitempty"`
+
+	// traffic is what was asked of the mesh, and what was measured.
+	// +optional
+	Traffic *TrafficStatus `json:"traffic,omitempty"`
+
+	// verdict is what analysis says of the step.
+	// +optional
+	Verdict *VerdictStatus `json:"verdict,omitempty"`
+
+	// hold says how the workload is held: Admission (a policy pauses it in the write that
+	// changes its template) or Always (no such policy in the cluster: it stays paused).
+	// +optional
+	Hold HoldMode `json:"hold,omitempty"`
+
+	// conditions are Ready, Reconciling and Stalled, as kstatus has them.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// State is what a Rollout is doing, in a word.
+//
+// +kubebuilder:validation:Enum=Adopting;Idle;Starting;Progressing;Waiting;Paused;Promoting;RollingBack;RolledBack;Stalled;Suspended;Deleting
+type State string
+
+// The states of a Rollout.
+const (
+	StateAdopting    State = "Adopting"
+	StateIdle        State = "Idle"
+	StateStarting    State = "Starting"
+	StateProgressing State = "Progressing"
+	StateWaiting     State = "Waiting"
+	StatePaused      State = "Paused"
+	StatePromoting   State = "Promoting"
+	StateRollingBack State = "RollingBack"
+	StateRolledBack  State = "RolledBack"
+	StateStalled     State = "Stalled"
+	StateSuspended   State = "Suspended"
+	StateDeleting    State = "Deleting"
+)
+
+// HoldMode is how a workload is held.
+//
+// +kubebuilder:validation:Enum=Admission;Always
+type HoldMode string
+
+// The hold modes.
+const (
+	HoldAdmission HoldMode = "Admission"
+	HoldAlways    HoldMode = "Always"
+)
+
+// RevisionStatus tells of one revision.
+type RevisionStatus struct {
+	// revision names the pod template.
+	// +required
+	Revision string `json:"revision"`
+
+	// track is the Deployment that runs it.
+	// +optional
+	Track string `json:"track,omitempty"`
+
+	// replicas that are asked for.
+	// +optional
+	Replicas int32 `json:"replicas"`
+
+	// ready replicas: available, and known as endpoints.
+	// +optional
+	Ready int32 `json:"ready"`
+
+	// commit that brought the revision.
+	// +optional
+	Commit string `json:"commit,omitempty"`
+
+	// author of that commit.
+	// +optional
+	Author string `json:"author,omitempty"`
+
+	// failed says why the revision was rolled back.
+	// +optional
+	Failed string `json:"failed,omitempty"`
+}
+
+// StepStatus tells where the rollout stands.
+type StepStatus struct {
+	// index of the step in spec.steps, from 0.
+	// +required
+	Index int32 `json:"index"`
+
+	// position for people, such as 2/5.
+	// +optional
+	Position string `json:"position,omitempty"`
+
+	// name of the step.
+	// +optional
+	Name string `json:"name,omitempty"`
+
+	// since is when the mesh had taken the step's traffic.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+}
+
+// TrafficStatus tells what the mesh was asked for, and what was measured.
+type TrafficStatus struct {
+	// asked share of the candidate, such as 5% or 5% + match.
+	// +optional
+	Asked string `json:"asked,omitempty"`
+
+	// measured share of the candidate, such as 4.8%, since the step began.
+	// +optional
+	Measured string `json:"measured,omitempty"`
+
+	// taken says whether the mesh has taken what was asked.
+	// +optional
+	Taken bool `json:"taken"`
+}
+
+// Outcome is what analysis says.
+//
+// +kubebuilder:validation:Enum=Pass;Fail;Inconclusive
+type Outcome string
+
+// The outcomes of an analysis.
+const (
+	OutcomePass         Outcome = "Pass"
+	OutcomeFail         Outcome = "Fail"
+	OutcomeInconclusive Outcome = "Inconclusive"
+)
+
+// VerdictStatus tells what analysis says of the step.
+type VerdictStatus struct {
+	// outcome of the analysis so far.
+	// +required
+	Outcome Outcome `json:"outcome"`
+
+	// message says why, in a sentence.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// Condition types of Rollouts and GitSources, as kstatus has them.
+const (
+	ConditionReady       = "Ready"
+	ConditionReconciling = "Reconciling"
+	ConditionStalled     = "Stalled"
+)
+
+// GetConditions returns the conditions of the Rollout.
+func (r *Rollout) GetConditions() []metav1.Condition { return r.Status.Conditions }
+
+// SetConditions replaces the conditions of the Rollout.
+func (r *Rollout) SetConditions(conditions []metav1.Condition) { r.Status.Conditions = conditions }

@@ -1,0 +1,126 @@
+// Package workload is the port through which Weighlock runs two versions of a
+// workload at once: hold, release, copy and scale. Its adapters are below it.
+package workload
+
+import (
+	"context"
+)
+
+// Adapter does with one kind of workload what a rollout needs. Reads come from caches. Writes are
+// server-side applied under the field manager weighlock, and only when they differ.
+// All writes are idempotent.
+type Adapter interface {
+	// Observe tells the state of the workload and its copies. A workload that does
+	// not exist is a nil State.
+	Observe(ctx context.Context, ref Reference) (*Observation, error)
+
+	// Adopt labels the workload as held by the Rollout, restarting nothing.
+	Adopt(ctx context.Context, ref Reference, state *State) error
+	// Disown removes the labels that Adopt wrote. A reason, if given, is annotated: why it stays paused.
+	Disown(ctx context.Context, ref Reference, state *State, reason string) error
+
+	// Hold pauses the workload, Release lets it roll to its template. Both refuse (a conflict
+	// error) when the workload is not the one that was looked at any more.
+	Hold(ctx context.Context, ref Reference, state *State) error
+	Release(ctx context.Context, ref Reference, state *State) error
+
+	// Record keeps a template under its revision; MarkFailed remembers why a revision was rolled back; Forget
+	// drops records that are not among keep.
+	Record(ctx context.Context, ref Reference, template Template) error
+	MarkFailed(ctx context.Context, ref Reference, revision, reason string) error
+	Forget(ctx context.Context, ref Reference, keep []string) error
+
+	// Copy makes the copy that runs a recorded revision, and its track service.
+	Copy(ctx context.Context, ref Reference, state *State, revision string, replicas int32) error
+	// Scale sets the replicas of a copy.
+	Scale(ctx context.Context, ref Reference, revision string, replicas int32) error
+	// DeleteCopy removes a copy and its track service.
+	DeleteCopy(ctx context.Context, ref Reference, revision string) error
+
+	// Serve makes the track service of the workload itself; Unserve removes it.
+	Serve(ctx context.Context, ref Reference, state *State) error
+	Unserve(ctx context.Context, ref Reference) error
+}
+
+// Reference names a workload and for whom it is handled.
+type Reference struct {
+	// Namespace of all that is named here.
+	Namespace string
+	// Rollout is the name of the Rollout, UID its UID.
+	Rollout, UID string
+	// Name of the workload.
+	Name string
+	// TrackLabel chooses the selector's label that tells copies apart; empty for the default.
+	TrackLabel string
+	// Service is the root service, Port its port.
+	Service string
+	Port    int32
+}
+
+// Template is a pod template under its revision.
+type Template struct {
+	// Revision names the template: a short hash of it.
+	Revision string
+	// Content is the template as the API server returned it.
+	Content map[string]any
+	// Commit that brought it, and its author, where known.
+	Commit, Author string
+}
+
+// Observation is all that was seen of a workload, its copies and records.
+type Observation struct {
+	// Workload is nil when there is none.
+	Workload *State
+	// Copies by revision.
+	Copies map[string]*State
+	// Records by revision.
+	Records map[string]Record
+	// HeldByAdmission says that a policy in the cluster pauses an adopted workload in the
+	// write that changes its template.
+	HeldByAdmission bool
+	// Problem says why the workload can't be handled as it is and what to do; empty when it can.
+	Problem *Problem
+}
+
+// Problem is a reason not to go on, as a condition has it.
+type Problem struct {
+	// Reason is a condition's reason, such as WorkloadNotFound.
+	Reason string
+	// Message says what is wrong, where, and what to do.
+	Message string
+}
+
+// Record is a template that was kept.
+type Record struct {
+	Template
+	// Failed says why the revision was rolled back; empty when it wasn't.
+	Failed string
+	// Number orders records: higher is newer.
+	Number int64
+}
+
+// State is what was seen of the workload or of one copy.
+type State struct {
+	// Name of the object; Service is the track service's name.
+	Name, Service string
+	// UID and ResourceVersion of the object that was looked at.
+	UID, ResourceVersion string
+	// Template is what the object's spec asks for.
+	Template Template
+	// Running are the revisions of the templates that its pods run, sorted: one where all
+	// is well, more for a mix, none at zero.
+	Running []string
+	// Replicas asked for; Ready ones: available and known as endpoints of the track service (or only available, where
+	// that service doesn't exist yet).
+	Replicas, Ready int32
+	// Served says that the track service exists.
+	Served bool
+	// Rolled says that all pods run the template asked for, are available, and no others are left.
+	Rolled bool
+	// Paused says that the object does not act on its template.
+	Paused bool
+	// Adopted says that the labels are on it.
+	Adopted bool
+	// Stuck is why it makes no progress, past its progress deadline; empty while it does.
+	Stuck string
+}
