@@ -24,6 +24,9 @@ func runInit(ctx context.Context) int {
 		return 1
 	}
 	_ = complaint.Close()
+	if pid == 0 {
+		return 0
+	}
 	go func() {
 		for s := range signals {
 			_ = syscall.Kill(pid, s.(syscall.Signal))
@@ -32,7 +35,8 @@ func runInit(ctx context.Context) int {
 	return reap(pid)
 }
 
-// setUp prepares the namespaces and starts the program proper.
+// setUp prepares the namespaces and starts the program proper, unless this is
+// only to be tried.
 func setUp(ctx context.Context) (int, error) {
 	syscall.CloseOnExec(firstFile)
 	var p plot
@@ -44,6 +48,9 @@ func setUp(ctx context.Context) (int, error) {
 	}
 	if err := setUpNetwork(); err != nil {
 		return 0, err
+	}
+	if p.TryOnly {
+		return 0, nil
 	}
 	for i, port := range p.Ports {
 		number := firstFile + 1 + i

@@ -21,8 +21,18 @@ const maxSetupMessage = 16 << 10
 // stdin, stdout and stderr: the pipe for complaints. The ports follow it.
 const firstFile = 3
 
+// Check tries whether this machine lets the sandbox be made, so that nobody
+// waits for long builds first. Like Run it starts this program again, so a call
+// of Run must follow it; inside it does nothing.
+func Check(ctx context.Context) error {
+	if !Outside() {
+		return nil
+	}
+	return enter(ctx, Options{StopTimeout: 10 * time.Second}, true)
+}
+
 // enter starts init in namespaces of its own and waits for it.
-func enter(ctx context.Context, options Options) error {
+func enter(ctx context.Context, options Options, tryOnly bool) error {
 	files, ports, err := openPorts(ctx, options.Ports)
 	if err != nil {
 		return err
@@ -32,7 +42,7 @@ func enter(ctx context.Context, options Options) error {
 			_ = f.Close()
 		}
 	}()
-	env, err := environment(stageInit, plot{Ports: ports, Values: options.Values, StopTimeout: options.StopTimeout})
+	env, err := environment(stageInit, plot{Ports: ports, Values: options.Values, TryOnly: tryOnly})
 	if err != nil {
 		return err
 	}

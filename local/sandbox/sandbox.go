@@ -83,9 +83,10 @@ func (e *ExitError) Error() string {
 
 // plot is what the stages hand on to each other.
 type plot struct {
-	Ports       []openPort        `json:"ports,omitempty"`
-	Values      map[string]string `json:"values,omitempty"`
-	StopTimeout time.Duration     `json:"stopTimeout"`
+	Ports  []openPort        `json:"ports,omitempty"`
+	Values map[string]string `json:"values,omitempty"`
+	// TryOnly ends init when everything is set up.
+	TryOnly bool `json:"tryOnly,omitempty"`
 }
 
 // openPort is a Port whose listening socket is handed in, in the same order.
@@ -110,7 +111,7 @@ func Run(ctx context.Context, options Options, inner func(context.Context, Insid
 	}
 	switch started {
 	case "":
-		return enter(ctx, options)
+		return enter(ctx, options, false)
 	case stageInit:
 		os.Exit(runInit(ctx))
 	}

@@ -33,6 +33,10 @@ func TestMain(m *testing.M) {
 		Values:      map[string]string{"pid": fmt.Sprint(os.Getpid())},
 		StopTimeout: 2 * time.Second,
 	}
+	if err := sandbox.Check(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	err := sandbox.Run(context.Background(), options, func(ctx context.Context, in sandbox.Inside) error {
 		return play(ctx, role, in)
 	})
