@@ -24,8 +24,8 @@ type Adapter interface {
 	Hold(ctx context.Context, ref Reference, state *State) error
 	Release(ctx context.Context, ref Reference, state *State) error
 
-	// Record keeps a template under its revision; MarkFailed remembers why a revision was rolled back; Forget
-	// drops records that are not among keep.
+	// Record keeps a template under its revision; MarkFailed remembers why a revision was rolled back, and forgets it
+	// again when the reason is empty; Forget drops records that are not among keep.
 	Record(ctx context.Context, ref Reference, template Template) error
 	MarkFailed(ctx context.Context, ref Reference, revision, reason string) error
 	Forget(ctx context.Context, ref Reference, keep []string) error
@@ -90,6 +90,13 @@ type Problem struct {
 	Message string
 }
 
+// ProblemError is a Problem that a write met: it doesn't go away by trying again.
+type ProblemError struct {
+	Problem Problem
+}
+
+func (e *ProblemError) Error() string { return e.Problem.Message }
+
 // Record is a template that was kept.
 type Record struct {
 	Template
@@ -105,7 +112,9 @@ type State struct {
 	Name, Service string
 	// UID and ResourceVersion of the object that was looked at.
 	UID, ResourceVersion string
-	// Template is what the object's spec asks for.
+	// Template is what the object's spec asks for. It is empty until the workload is adopted, because
+	// caches hold others only in part. A copy's is given as the workload has it, before its labels were
+	// changed; its revision is another than the copy's where somebody edited the copy.
 	Template Template
 	// Running are the revisions of the templates that its pods run, sorted: one where all
 	// is well, more for a mix, none at zero.
@@ -119,8 +128,15 @@ type State struct {
 	Rolled bool
 	// Paused says that the object does not act on its template.
 	Paused bool
-	// Adopted says that the labels are on it.
+	// Held says that Weighlock owns the pause, so that no other applier's next write can lift it. A workload
+	// that the admission policy paused is Paused but not yet Held.
+	Held bool
+	// PausedBy is another manager that says whether the workload is paused; empty when there is none.
+	PausedBy string
+	// Adopted says that the labels and the claim are on it.
 	Adopted bool
+	// Deleting says that the object is on its way out.
+	Deleting bool
 	// Stuck is why it makes no progress, past its progress deadline; empty while it does.
 	Stuck string
 }
