@@ -1,0 +1,122 @@
+package controller_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// The real API server that all tests of this package share. It has Weighlock's CRDs, and
+// no controller manager: nothing but the tests and the reconcilers under test acts in it.
+var (
+	testEnv    *envtest.Environment
+	testClient client.Client
+	testScheme = runtime.NewScheme()
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Verbose() {
+		log.SetLogger(zap.New(zap.UseDevMode(true), zap.WriteTo(os.Stderr)))
+	} else {
+		log.SetLogger(zap.New(zap.WriteTo(discard{})))
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) (code int) {
+	utilruntime.Must(clientgoscheme.AddToScheme(testScheme))
+	utilruntime.Must(v1alpha1.AddToScheme(testScheme))
+
+	testEnv = &envtest.Environment{
+		Scheme:                testScheme,
+		CRDDirectoryPaths:     []string{filepath.Join("..", "crds")},
+		ErrorIfCRDPathMissing: true,
+	}
+	if _, err := testEnv.Start(); err != nil {
+		fmt.Fprintf(os.Stderr, "start the API server (is KUBEBUILDER_ASSETS set?): %v\n", err)
+		return 1
+	}
+	defer func() {
+		if err := testEnv.Stop(); err != nil {
+			fmt.Fprintf(os.Stderr, "stop the API server: %v\n", err)
+			code = 1
+		}
+	}()
+
+	var err error
+	if testClient, err = client.New(testEnv.Config, client.Options{Scheme: testScheme}); err != nil {
+		fmt.Fprintf(os.Stderr, "make a client: %v\n", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// discard is where the controllers' logs go unless -v is given.
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// newNamespace makes a namespace that no other test uses. It is not removed: nothing
+// in the test's cluster would finish its deletion.
+func newNamespace(t *testing.T) string {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	if err := testClient.Create(t.Context(), namespace); err != nil {
+		t.Fatalf("create a namespace: %v", err)
+	}
+	return namespace.Name
+}
+
+// startManager runs a manager that sees one namespace, with the controllers that setup
+// adds to it, until the test ends.
+func startManager(t *testing.T, namespace string, setup func(ctrl.Manager) error) ctrl.Manager {
+	t.Helper()
+	skip := true
+	mgr, err := ctrl.NewManager(testEnv.Config, ctrl.Options{
+		Scheme:                  testScheme,
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		Cache:                   cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}},
+		Controller:              config.Controller{SkipNameValidation: &skip},
+		GracefulShutdownTimeout: new(10 * time.Second),
+	})
+	if err != nil {
+		t.Fatalf("make a manager: %v", err)
+	}
+	if err := setup(mgr); err != nil {
+		t.Fatalf("set up the controllers: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the manager ended with an error: %v", err)
+		}
+	})
+	if !mgr.GetCache().WaitForCacheSync(t.Context()) {
+		t.Fatal("the caches did not sync")
+	}
+	return mgr
+}
