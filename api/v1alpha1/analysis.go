@@ -25,7 +25,9 @@ type Analysis struct {
 	// interval is how often the metrics are asked for. Shorter than the scrape interval
 	// is of no use.
 	// +kubebuilder:default="5s"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="analysis.interval must be at least 1s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1s')",message="analysis.interval must be at least 1s, written like 5s or 1m"
 	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
@@ -38,14 +40,16 @@ type Analysis struct {
 type ErrorAnalysis struct {
 	// slo is the percentage of requests that must succeed.
 	// +kubebuilder:default="99"
-	// +kubebuilder:validation:Pattern=`^([0-9]|[1-9][0-9])(\.[0-9]{1,6})?$`
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]|[1-9][0-9])([.][0-9]{1,6})?$')",message="errors.slo must be a percentage below 100, written like \"99.5\""
 	// +optional
 	SLO string `json:"slo,omitempty"`
 
 	// margin is the odds ratio of failure, candidate against incumbent, above which the
 	// candidate is worse.
 	// +kubebuilder:default="1.25"
-	// +kubebuilder:validation:Pattern=`^[1-9][0-9]{0,2}(\.[0-9]{1,4})?$`
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[1-9][0-9]{0,2}([.][0-9]{1,4})?$')",message="errors.margin must be an odds ratio of at least 1, written like \"1.25\""
 	// +optional
 	Margin string `json:"margin,omitempty"`
 }
@@ -60,14 +64,17 @@ type LatencyAnalysis struct {
 	Quantile string `json:"quantile,omitempty"`
 
 	// threshold is how long the quantile (p99 where none is given) of requests may take.
-	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="latency.threshold must be above zero"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) > duration('0s')",message="latency.threshold must be above zero, written like 500ms or 1s"
 	// +optional
 	Threshold *metav1.Duration `json:"threshold,omitempty"`
 
 	// margin is the odds ratio of slowness, candidate against incumbent, above which the
 	// candidate is worse.
 	// +kubebuilder:default="1.25"
-	// +kubebuilder:validation:Pattern=`^[1-9][0-9]{0,2}(\.[0-9]{1,4})?$`
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[1-9][0-9]{0,2}([.][0-9]{1,4})?$')",message="latency.margin must be an odds ratio of at least 1, written like \"1.25\""
 	// +optional
 	Margin string `json:"margin,omitempty"`
 }
@@ -78,8 +85,9 @@ type LatencyAnalysis struct {
 type MetricSource struct {
 	// address of a Prometheus-compatible server, such as http://prometheus.monitoring:9090. The
 	// default is the controller's.
-	// +kubebuilder:validation:Pattern=`^https?://.+$`
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/]')",message="metrics.address must start with http:// or https://, such as http://prometheus.monitoring:9090"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^https?://[^/]*@')",message="metrics.address must not hold credentials"
 	// +optional
 	Address string `json:"address,omitempty"`
 

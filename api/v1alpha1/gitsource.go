@@ -67,12 +67,17 @@ type GitSourceSpec struct {
 
 	// interval at which the branch is looked at, and drift is mended.
 	// +kubebuilder:default="1m"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="interval must be at least 1s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1s')",message="interval must be at least 1s, written like 30s or 5m"
 	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
 	// timeout of one sync.
 	// +kubebuilder:default="2m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1s')",message="timeout must be at least 1s, written like 30s or 2m"
 	// +optional
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 

@@ -49,8 +49,8 @@ type RolloutList struct {
 //
 // +kubebuilder:validation:XValidation:rule="self.workload == oldSelf.workload",message="spec.workload can't be changed: delete this Rollout (its workload goes on serving) and make another"
 // +kubebuilder:validation:XValidation:rule="self.service == oldSelf.service",message="spec.service can't be changed: delete this Rollout (its workload goes on serving) and make another"
-// +kubebuilder:validation:XValidation:rule="self.steps.all(s, !has(s.weight) || s.weight <= (has(self.totalWeight) ? self.totalWeight : 100))",message="a step's weight can't be above totalWeight (100 unless spec.totalWeight says otherwise): lower the weight, or raise spec.totalWeight"
-// +kubebuilder:validation:XValidation:rule="self.steps.all(s, !has(s.name) || self.steps.exists_one(t, has(t.name) && t.name == s.name))",message="two steps have the same name: give each its own, or none"
+// +kubebuilder:validation:XValidation:rule="!has(self.steps) || self.steps.all(s, !has(s.weight) || s.weight <= (has(self.totalWeight) ? self.totalWeight : 100))",message="a step's weight can't be above totalWeight (100 unless spec.totalWeight says otherwise): lower the weight, or raise spec.totalWeight"
+// +kubebuilder:validation:XValidation:rule="!has(self.steps) || self.steps.all(s, !has(s.name) || self.steps.exists_one(t, has(t.name) && t.name == s.name))",message="two steps have the same name: give each its own, or none"
 type RolloutSpec struct {
 	// workload is what is taken live. It can't be changed.
 	// +required
@@ -64,6 +64,7 @@ type RolloutSpec struct {
 	// a team can move between meshes.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:XValidation:rule="self.filter(r, has(r.smi)).size() <= 1",message="two router entries are smi: keep one"
 	// +listType=atomic
 	// +required
 	Router []RouterSpec `json:"router"`
@@ -90,11 +91,17 @@ type RolloutSpec struct {
 	// abortDelay is how long a copy outlives its last traffic, so that connections
 	// drain.
 	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('0s')",message="abortDelay must be a time such as 30s or 2m"
 	// +optional
 	AbortDelay *metav1.Duration `json:"abortDelay,omitempty"`
 
 	// routeDeadline is how long the mesh may take to take a route before it is set back.
 	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('10s')",message="routeDeadline must be at least 10s, written like 30s or 5m"
 	// +optional
 	RouteDeadline *metav1.Duration `json:"routeDeadline,omitempty"`
 
@@ -176,6 +183,9 @@ type SMIRouter struct {
 	// settle is how long the mesh is given to take a change: SMI has no status that would
 	// tell.
 	// +kubebuilder:default="2s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('0s')",message="smi.settle must be a time such as 500ms or 2s"
 	// +optional
 	Settle *metav1.Duration `json:"settle,omitempty"`
 }

@@ -10,7 +10,7 @@ import (
 //
 // +kubebuilder:validation:XValidation:rule="has(self.weight) || has(self.shadow) || has(self.match) || has(self.replicas) || has(self.hold) || has(self.approval)",message="a step needs something to do: set weight, match, shadow, replicas, hold or approval"
 // +kubebuilder:validation:XValidation:rule="!has(self.onDeadline) || has(self.deadline)",message="onDeadline needs a deadline: add one, or remove onDeadline"
-// +kubebuilder:validation:XValidation:rule="!has(self.deadline) || !has(self.hold) || duration(self.deadline) > duration(self.hold)",message="deadline must be longer than hold: it counts from the same moment"
+// +kubebuilder:validation:XValidation:rule="!has(self.deadline) || !has(self.hold) || !(self.deadline + self.hold).matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.deadline) > duration(self.hold)",message="deadline must be longer than hold: it counts from the same moment"
 type Step struct {
 	// name of the step, for people. Unique in the Rollout.
 	// +kubebuilder:validation:MaxLength=63
@@ -40,18 +40,24 @@ type Step struct {
 	// replicas sizes the candidate: a number of pods, or a percentage of the workload's.
 	// The default follows its share of the traffic.
 	// +kubebuilder:validation:XIntOrString
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 && self <= 10000 : self.matches('^([1-9][0-9]?|100)%$')",message="replicas is a number of pods of at least 1, or a percentage from 1% to 100%"
+	// +kubebuilder:validation:MaxLength=4
+	// +kubebuilder:validation:Pattern=`^([1-9][0-9]?|100)%$`
+	// +kubebuilder:validation:XValidation:rule="type(self) != int || (self >= 1 && self <= 10000)",message="replicas is a number of pods of at least 1, or a percentage from 1% to 100%"
 	// +optional
 	Replicas *intstr.IntOrString `json:"replicas,omitempty"`
 
 	// hold is the least time in the step, counted from when the mesh has taken its traffic.
-	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="hold must be above zero"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) > duration('0s')",message="hold must be above zero, written like 90s, 5m or 1h30m"
 	// +optional
 	Hold *metav1.Duration `json:"hold,omitempty"`
 
 	// deadline is the most time in the step, counted likewise. What happens then is
 	// onDeadline.
-	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="deadline must be above zero"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) > duration('0s')",message="deadline must be above zero, written like 90s, 5m or 1h30m"
 	// +optional
 	Deadline *metav1.Duration `json:"deadline,omitempty"`
 
@@ -96,7 +102,7 @@ type RequestMatch struct {
 type HeaderMatch struct {
 	// name of the header, in any case.
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:Pattern="^[A-Za-z0-9!#$%&'*+\\-.^_\\x60|~]+$"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-A-Za-z0-9!#$%&*+.^_|~]+$')",message="a header's name holds letters, digits and any of -_.!#$%&*+^|~, such as x-tenant"
 	// +required
 	Name string `json:"name"`
 
@@ -109,6 +115,7 @@ type HeaderMatch struct {
 	// regex is an RE2 expression for the whole value.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="''.matches(self) in [true, false]",message="regex must be an RE2 expression"
 	// +optional
 	Regex string `json:"regex,omitempty"`
 }
