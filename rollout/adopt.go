@@ -1,0 +1,52 @@
+package rollout
+
+import (
+	"fmt"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// adopt takes a workload in without restarting a pod: labels, a record of its
+// template, a track service, and a route that sends all traffic where it goes already.
+// It is also what finds its way back when the route was deleted.
+func adopt(v *view) *Plan {
+	if v.progress.Phase != "" {
+		return nil
+	}
+	w := v.Workload
+	if len(w.Running) > 1 && w.Paused {
+		return v.mixed()
+	}
+	if w.Replicas > 0 && (len(w.Running) != 1 || (!w.Rolled && !w.Paused)) {
+		return waiting(v1alpha1.StateAdopting, "Adopting", "the workload is in the middle of a roll", "the workload to finish rolling")
+	}
+	if !w.Adopted {
+		return doing(v1alpha1.StateAdopting, "Adopting", "labelling the workload", Adopt{})
+	}
+	p := doing(v1alpha1.StateAdopting, "Adopting", "")
+	if !w.Served {
+		p.Actions = append(p.Actions, Serve{})
+	}
+	incumbent := v.want
+	if len(w.Running) == 1 {
+		incumbent = w.Running[0]
+	}
+	if _, known := v.Records[incumbent]; !known {
+		if incumbent != v.want {
+			return stall("PausedMidway", fmt.Sprintf("the workload %s is paused, and its template is not the one that its pods run: resume it, or set the template back, then it will be adopted", w.Name))
+		}
+		p.Actions = append(p.Actions, Record{Template: w.Template})
+	}
+	if !w.Served || (w.Ready == 0 && w.Replicas > 0) {
+		p.Why = "the workload's track service has no endpoints yet"
+		p.Status.WaitingFor = fmt.Sprintf("endpoints of %s", w.Service)
+		return p
+	}
+	p.Why = "the workload is adopted as it runs"
+	p.Actions = append(p.Actions, SetRoute{
+		Traffic:  Traffic{Total: v.total},
+		Progress: Progress{Phase: PhaseServing, Incumbent: incumbent, Reason: "adopted"},
+		Event:    "Adopted",
+	})
+	return p
+}

@@ -1,0 +1,113 @@
+package rollout
+
+import (
+	"fmt"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// finalize lets a deleted Rollout go: traffic to the workload first, then the route,
+// then what was made. A workload that holds a template which isn't the incumbent's stays paused: releasing
+// it would deploy a version that was rejected, or that nobody weighed, to everybody.
+func finalize(v *view) *Plan {
+	if !v.Deleting {
+		return nil
+	}
+	if v.Workload == nil {
+		return doing(v1alpha1.StateDeleting, "Deleting", "the workload is gone: removing what was made", v.cleanup(Finish{})...)
+	}
+	if v.Route.Exists && v.progress.Phase != "" {
+		if p := v.bringHome(); p != nil {
+			return p
+		}
+		return doing(v1alpha1.StateDeleting, "Deleting", "all traffic is on the workload: giving the service back", ReleaseRoute{})
+	}
+	p := doing(v1alpha1.StateDeleting, "Deleting", "removing what was made")
+	if v.Route.Exists {
+		p.Actions = append(p.Actions, ReleaseRoute{})
+		return p
+	}
+	if made := len(v.Copies) > 0 || v.Workload.Served; made && !v.reached(p, v.Route.GoneSince.Add(v.abortDelay())) {
+		p.Status.WaitingFor = "connections to drain"
+		return p
+	}
+	var parting []Action
+	reason := ""
+	switch {
+	case !v.Workload.Paused:
+	case v.releasable():
+		parting = append(parting, Release{})
+	default:
+		reason = fmt.Sprintf("its template is revision %s, which is not the incumbent: set the template back, or resume it to deploy that revision to everybody", v.want)
+	}
+	p.Actions = v.cleanup(append(parting, Disown{Reason: reason}, Finish{})...)
+	return p
+}
+
+// releasable says whether a deletion may let the workload roll to its template.
+func (v *view) releasable() bool {
+	incumbent := v.progress.Incumbent
+	if incumbent == "" && len(v.Workload.Running) == 1 {
+		incumbent = v.Workload.Running[0]
+	}
+	return v.want == incumbent || incumbent == "" || v.Spec.DeletionPolicy == v1alpha1.DeletionRelease
+}
+
+// bringHome puts all traffic on the workload, and waits until other tracks have drained; nil once that is done.
+func (v *view) bringHome() *Plan {
+	home := Traffic{Total: v.total}
+	if !v.Route.Holds(home) {
+		p := doing(v1alpha1.StateDeleting, "Deleting", "putting all traffic on the workload")
+		needed := int32(1)
+		if v.progress.OnCopy && v.releasable() {
+			if v.Workload.Paused && !v.drained(p) {
+				p.Status.WaitingFor = "connections to the workload to drain"
+				return p
+			}
+			if v.Workload.Paused {
+				p.Actions = append(p.Actions, Release{})
+			}
+			needed = v.size()
+			if v.Workload.Paused || !v.Workload.Rolled {
+				p.Status.WaitingFor = "the workload to roll to " + v.want
+				return p
+			}
+		}
+		if v.Workload.Ready < needed && v.Workload.Replicas > 0 {
+			p.Status.WaitingFor = fmt.Sprintf("pods of the workload: %d of %d ready", v.Workload.Ready, needed)
+			return p
+		}
+		p.Actions = append(p.Actions, SetRoute{
+			Traffic:  home,
+			Progress: Progress{Phase: PhaseServing, Incumbent: v.homeRevision(), Reason: "the Rollout is being deleted"},
+			Event:    "Released",
+		})
+		return p
+	}
+	p := waiting(v1alpha1.StateDeleting, "Deleting", "all traffic is on the workload", "connections to drain")
+	if len(v.Copies) > 0 && !v.drained(p) {
+		return p
+	}
+	return nil
+}
+
+// homeRevision is the revision that users get on the workload as it is.
+func (v *view) homeRevision() string {
+	if v.progress.OnCopy && !v.releasable() && len(v.Workload.Running) == 1 {
+		return v.Workload.Running[0]
+	}
+	return v.progress.Incumbent
+}
+
+// cleanup removes all that was made for the Rollout, and then does the rest.
+func (v *view) cleanup(rest ...Action) []Action {
+	var actions []Action
+	if v.Route.Exists {
+		actions = append(actions, ReleaseRoute{})
+	}
+	for _, revision := range sortedKeys(v.Copies) {
+		actions = append(actions, DeleteCopy{Revision: revision})
+	}
+	actions = append(actions, Unserve{}, Forget{})
+	return append(actions, rest...)
+}

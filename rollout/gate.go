@@ -1,0 +1,58 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// gate is one thing that keeps a step from being left.
+type gate struct {
+	// reason is a word for a condition, missing what it waits for.
+	reason, missing string
+}
+
+// gates lists those gates of the step that are closed; when time alone will open one, it is noted
+// to look again then.
+func (v *view) gates(p *Plan, step v1alpha1.Step) []gate {
+	var closed []gate
+	if step.Hold != nil {
+		if end := v.Route.TakenAt.Add(step.Hold.Duration); !v.reached(p, end) {
+			closed = append(closed, gate{"Holding", "the hold to end at " + end.UTC().Format(time.TimeOnly)})
+		}
+	}
+	if g := v.analysisGate(step); g != nil && !v.proceeds(step) {
+		closed = append(closed, *g)
+	}
+	if step.Approval != nil {
+		closed = append(closed, gate{"ApprovalNeeded", "a person's approval"})
+	}
+	return closed
+}
+
+// weighs says whether analysis has a say in the step: only where the candidate gets requests.
+func (v *view) weighs(step v1alpha1.Step) bool {
+	return v.Spec.Analysis != nil && v.stepTraffic(step).Reaches()
+}
+
+func (v *view) analysisGate(step v1alpha1.Step) *gate {
+	switch {
+	case !v.weighs(step):
+		return nil
+	case v.Outage != "":
+		return &gate{"MetricsUnavailable", "metrics: " + v.Outage}
+	case v.Verdict == nil:
+		return &gate{"Weighing", "the first numbers"}
+	case v.Verdict.Outcome == v1alpha1.OutcomePass:
+		return nil
+	default:
+		return &gate{"Weighing", fmt.Sprintf("a verdict: %s", v.Verdict.Message)}
+	}
+}
+
+// proceeds says whether the step may be left unproven: its deadline is over, and it says Proceed.
+func (v *view) proceeds(step v1alpha1.Step) bool {
+	return step.Deadline != nil && step.OnDeadline == v1alpha1.DeadlineProceed &&
+		!v.now.Before(v.Route.TakenAt.Add(step.Deadline.Duration))
+}

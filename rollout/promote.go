@@ -1,0 +1,76 @@
+package rollout
+
+import (
+	"fmt"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// promote makes the candidate the incumbent: its copy grows to the workload's size, then gets all
+// traffic. The workload, without traffic from then on, is rolled by reunite.
+func (v *view) promote(p *Plan) *Plan {
+	c := v.candidate
+	size := v.size()
+	p.Status.State = v1alpha1.StatePromoting
+	p.Reason = "Promoting"
+	if c.Replicas != size {
+		p.Why = "the gates of the last step are open: growing the copy to the workload's size"
+		p.Actions = append(p.Actions, Scale{Revision: v.want, Replicas: size})
+		p.Status.WaitingFor = v.podsReady(size)
+		return p
+	}
+	if c.Ready < size {
+		p.Why = "the gates of the last step are open: the copy grows to the workload's size"
+		p.Status.WaitingFor = v.podsReady(size)
+		return p
+	}
+	p.Why = v.want + " takes all traffic, and is the incumbent now"
+	p.Weigh = false
+	p.Actions = append(p.Actions, SetRoute{
+		Traffic:  Traffic{Incumbent: v.want, Total: v.total},
+		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, OnCopy: true, Reason: "promoted"},
+		Event:    "Promoted",
+	})
+	return p
+}
+
+func (v *view) podsReady(size int32) string {
+	ready := int32(0)
+	if v.candidate != nil {
+		ready = v.candidate.Ready
+	}
+	return fmt.Sprintf("pods of the candidate: %d of %d ready", ready, size)
+}
+
+// reunite brings the workload up to an incumbent that is served by a copy, and the traffic back. The
+// workload rolls only after the mesh has taken its traffic away and connections drained, so that no
+// request meets a pod that is being replaced.
+func reunite(v *view) *Plan {
+	if v.progress.Phase != PhaseServing || !v.progress.OnCopy || v.want != v.progress.Incumbent {
+		return nil
+	}
+	p := doing(v1alpha1.StatePromoting, "Promoting", "the copy serves while the workload is brought up to "+v.want)
+	w, size := v.Workload, v.size()
+	if v.incumbent == nil {
+		p.Why = "the copy that serves is gone: making it again"
+		p.Actions = append(p.Actions, Copy{Revision: v.want, Replicas: size})
+	}
+	if w.Paused {
+		if !v.drained(p) {
+			p.Status.WaitingFor = "connections to the workload to drain"
+			return p
+		}
+		p.Actions = append(p.Actions, Release{})
+	}
+	if w.Paused || !w.Rolled || len(w.Running) != 1 || w.Running[0] != v.want || w.Ready < size {
+		p.Status.WaitingFor = fmt.Sprintf("the workload to roll: %d of %d pods ready", w.Ready, w.Replicas)
+		return p
+	}
+	p.Why = "the workload runs " + v.want + ": all traffic is back on it"
+	p.Actions = append(p.Actions, SetRoute{
+		Traffic:  Traffic{Total: v.total},
+		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, Reason: "promoted, and back on the workload"},
+		Event:    "Completed",
+	})
+	return p
+}

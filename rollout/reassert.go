@@ -1,0 +1,31 @@
+package rollout
+
+import "github.com/weighlock/weighlock/api/v1alpha1"
+
+// reassert writes the route again when it doesn't ask for what it should: somebody else changed it, or
+// the step was edited. A track that isn't ready gets nothing by it.
+func reassert(v *view) *Plan {
+	want := v.traffic()
+	if v.Route.Holds(want) {
+		return nil
+	}
+	if want.Reaches() && v.candidate.Ready < v.stepSize(v.progress.Step) {
+		return nil
+	}
+	if !v.targetReady() {
+		return nil
+	}
+	why := "the route doesn't ask for what it should: writing it again"
+	if v.Route.Foreign != "" {
+		why = "the route was changed by " + v.Route.Foreign + ": writing it again"
+	}
+	return doing(v1alpha1.StateProgressing, "RouteReasserted", why, SetRoute{Traffic: want, Progress: v.progress, Event: "RouteReasserted", Warning: v.Route.Foreign != ""})
+}
+
+// traffic is what the route should ask for, by the progress it remembers.
+func (v *view) traffic() Traffic {
+	if v.progress.Phase == PhaseStep {
+		return v.stepTraffic(v.step())
+	}
+	return Traffic{Incumbent: v.incumbentTrack(), Total: v.total}
+}

@@ -1,0 +1,73 @@
+package rollout
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/workload"
+)
+
+// report fills the status: what is, for people. What was measured is the controller's to add.
+func (v *view) report(p *Plan) {
+	s := &p.Status
+	s.Hold = v1alpha1.HoldAlways
+	if v.HeldByAdmission {
+		s.Hold = v1alpha1.HoldAdmission
+	}
+	if v.progress.Phase == "" {
+		return
+	}
+	s.Incumbent = v.revision(v.progress.Incumbent, v.incumbent)
+	switch {
+	case v.progress.Phase != PhaseServing:
+		s.Candidate = v.revision(v.progress.Candidate, v.Copies[v.progress.Candidate])
+	case v.want != v.progress.Incumbent && v.want != "":
+		s.Candidate = v.revision(v.want, v.candidate)
+	}
+	traffic := v.traffic()
+	s.Traffic = &v1alpha1.TrafficStatus{Asked: traffic.asked(), Taken: v.Route.Taken}
+	if v.progress.Phase != PhaseStep {
+		return
+	}
+	index := min(v.progress.Step, max(len(v.Spec.Steps)-1, 0))
+	s.Step = &v1alpha1.StepStatus{Index: int32(index), Position: v.position(index), Name: v.step().Name} //nolint:gosec // at most 50.
+	if v.Route.Taken {
+		since := metav1.NewTime(v.Route.TakenAt)
+		s.Step.Since = &since
+	}
+	if v.Verdict != nil {
+		s.Verdict = &v1alpha1.VerdictStatus{Outcome: v.Verdict.Outcome, Message: v.Verdict.Message}
+	}
+}
+
+func (v *view) revision(name string, track *workload.State) *v1alpha1.RevisionStatus {
+	record := v.Records[name]
+	r := &v1alpha1.RevisionStatus{Revision: name, Commit: record.Commit, Author: record.Author, Failed: v.failed(name)}
+	if track != nil {
+		r.Track, r.Replicas, r.Ready = track.Name, track.Replicas, track.Ready
+		if r.Commit == "" && track.Template.Revision == name {
+			r.Commit, r.Author = track.Template.Commit, track.Template.Author
+		}
+	}
+	return r
+}
+
+// asked tells people the candidate's share, such as "5%", "5% + match" or "shadow 50%".
+func (t Traffic) asked() string {
+	var parts []string
+	if t.Weight > 0 || !t.Reaches() {
+		share := strconv.FormatFloat(float64(t.Weight)*100/float64(t.Total), 'f', -1, 64)
+		parts = append(parts, share+"%")
+	}
+	if len(t.Match) > 0 {
+		parts = append(parts, "match")
+	}
+	if t.Shadow > 0 {
+		parts = append(parts, fmt.Sprintf("shadow %d%%", t.Shadow))
+	}
+	return strings.Join(parts, " + ")
+}

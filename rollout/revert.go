@@ -1,0 +1,39 @@
+package rollout
+
+import "github.com/weighlock/weighlock/api/v1alpha1"
+
+// revert puts all traffic on the incumbent at once when git is back at it.
+func revert(v *view) *Plan {
+	if v.Workload == nil || v.want != v.progress.Incumbent {
+		return nil
+	}
+	switch v.progress.Phase {
+	case PhaseStep, PhaseRolledBack:
+		return v.withdraw("Reverted", "git is back at the incumbent, "+v.want)
+	default:
+		return nil
+	}
+}
+
+// supersede puts all traffic on the incumbent when there is something newer than the
+// candidate, which then starts from the first step.
+func supersede(v *view) *Plan {
+	if v.Workload == nil || v.progress.Phase != PhaseStep || v.want == v.progress.Candidate {
+		return nil
+	}
+	return v.withdraw("Superseded", v.progress.Candidate+" is superseded by "+v.want)
+}
+
+// withdraw takes the candidate out of the traffic.
+func (v *view) withdraw(event, why string) *Plan {
+	if v.progress.Phase == PhaseStep && !v.targetReady() {
+		return v.targetUnready(why)
+	}
+	return doing(v1alpha1.StateProgressing, event, why, v.serve(event, why))
+}
+
+// targetUnready waits for the one thing that keeps traffic from the incumbent.
+func (v *view) targetUnready(why string) *Plan {
+	return waiting(v1alpha1.StateRollingBack, "IncumbentNotReady",
+		why+", but the incumbent has no ready pod: traffic stays until it has", "a ready pod of the incumbent")
+}

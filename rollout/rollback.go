@@ -1,0 +1,76 @@
+package rollout
+
+import (
+	"fmt"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// rollback puts all traffic on the incumbent, first of all writes, when the candidate
+// is bad. It waits for nothing but a ready pod of the incumbent.
+func rollback(v *view) *Plan {
+	reason := v.fault()
+	if reason == "" {
+		return nil
+	}
+	failed := v.progress.Candidate
+	if v.progress.Phase != PhaseStep {
+		failed = v.want
+	}
+	if v.progress.Phase == PhaseStep && !v.targetReady() {
+		return v.targetUnready(reason)
+	}
+	back := v.serve("RolledBack", reason)
+	back.Warning = true
+	back.Progress.Phase = PhaseRolledBack
+	back.Progress.Candidate = failed
+	back.Progress.Step = v.progress.Step
+	p := doing(v1alpha1.StateRolledBack, "RolledBack", v.failure(failed, reason), back, MarkFailed{Revision: failed, Reason: reason})
+	p.Stalled = true
+	return p
+}
+
+// fault says why the candidate must go; empty when it needn't.
+func (v *view) fault() string {
+	if v.progress.Phase != PhaseStep {
+		// Not in traffic yet: the copy of a revision that is wanted, and hasn't failed before.
+		if v.candidate != nil && v.candidate.Stuck != "" && v.failed(v.want) == "" {
+			return "the candidate never got ready: " + v.candidate.Stuck
+		}
+		return ""
+	}
+	switch {
+	case v.candidate == nil:
+		return "the candidate's copy is gone"
+	case v.Verdict != nil && v.Verdict.Outcome == v1alpha1.OutcomeFail && v.Route.Taken:
+		return v.Verdict.Message
+	case v.candidate.Stuck != "":
+		return "the candidate does not get ready: " + v.candidate.Stuck
+	case v.candidate.Ready == 0 && v.stepTraffic(v.step()).Reaches():
+		return "the candidate has no ready pod left"
+	}
+	step := v.step()
+	if step.Deadline == nil || step.OnDeadline != v1alpha1.DeadlineRollback || !v.Route.Taken || v.Spec.Suspend {
+		return ""
+	}
+	if v.now.Before(v.Route.TakenAt.Add(step.Deadline.Duration)) {
+		return ""
+	}
+	if closed := v.gates(&Plan{}, step); len(closed) > 0 {
+		return fmt.Sprintf("the deadline of %s is over, and %s", step.Deadline.Duration, closed[0].missing)
+	}
+	return ""
+}
+
+// failed says why a revision was rolled back; empty when it wasn't.
+func (v *view) failed(revision string) string {
+	if v.progress.Phase == PhaseRolledBack && v.progress.Candidate == revision {
+		return v.progress.Reason
+	}
+	return v.Records[revision].Failed
+}
+
+// failure tells people of a rollback, and what they can do.
+func (v *view) failure(revision, reason string) string {
+	return fmt.Sprintf("%s was rolled back: %s. It stays held; commit another version, or the one before", revision, reason)
+}

@@ -1,0 +1,121 @@
+package rollout
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/weighlock/weighlock/analysis"
+	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/workload"
+)
+
+// Snapshot is all that a plan is made from.
+type Snapshot struct {
+	// Spec of the Rollout.
+	Spec v1alpha1.RolloutSpec
+	// Deleting says that the Rollout is being deleted.
+	Deleting bool
+	// Observation of the workload, its copies and the templates on record.
+	workload.Observation
+	// Route as the cluster holds it.
+	Route Route
+	// Verdict on the present step; nil while there is none.
+	Verdict *analysis.Verdict
+	// Outage says why the metrics can't be had; empty while they can.
+	Outage string
+	// Unroutable says why the router can't express the Rollout's steps, or is not there at all; nil when all is well.
+	Unroutable *workload.Problem
+}
+
+// Route is what the cluster holds of the route.
+type Route struct {
+	// Exists is false when there is none.
+	Exists bool
+	// Progress as it was written with the traffic; nil when there is none that can be read.
+	Progress *Progress
+	// Holds says whether the route asks for just this traffic.
+	Holds func(Traffic) bool
+	// Taken says that the mesh has taken the route as it stands, TakenAt since when, Settles when it will have (zero when that
+	// can't be known).
+	Taken   bool
+	TakenAt time.Time
+	Settles time.Time
+	// GoneSince is when the route was first seen to be gone, while the Rollout is being deleted.
+	GoneSince time.Time
+	// Foreign says who else writes the route; empty when nobody does.
+	Foreign string
+}
+
+// Phase of a rollout, as the route remembers it.
+type Phase string
+
+// The phases.
+const (
+	// PhaseServing has all traffic on the incumbent's track.
+	PhaseServing Phase = "Serving"
+	// PhaseStep has the traffic of a step.
+	PhaseStep Phase = "Step"
+	// PhaseRolledBack has all traffic on the incumbent's track, because the candidate failed.
+	PhaseRolledBack Phase = "RolledBack"
+)
+
+// Progress is how far a rollout is. It is written with the route, and it is the
+// only memory.
+type Progress struct {
+	Phase Phase `json:"phase"`
+	// Incumbent revision, and whether a copy (and not the workload) serves it.
+	Incumbent string `json:"incumbent"`
+	OnCopy    bool   `json:"onCopy,omitempty"`
+	// Candidate revision: the one being tried, or that failed.
+	Candidate string `json:"candidate,omitempty"`
+	// Step is the index of the present step, or of the one in which the candidate failed.
+	Step int `json:"step,omitempty"`
+	// Reason says why the traffic was put so.
+	Reason string `json:"reason,omitempty"`
+}
+
+// ParseProgress reads what Progress.String wrote.
+func ParseProgress(text string) (*Progress, error) {
+	var p Progress
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return nil, fmt.Errorf("reading progress: %w", err)
+	}
+	switch p.Phase {
+	case PhaseServing, PhaseStep, PhaseRolledBack:
+	default:
+		return nil, fmt.Errorf("reading progress: unknown phase %q", p.Phase)
+	}
+	if p.Incumbent == "" || p.Step < 0 || (p.Phase == PhaseStep && p.Candidate == "") {
+		return nil, fmt.Errorf("reading progress: incomplete %s", p.Phase)
+	}
+	return &p, nil
+}
+
+// String is the form in which progress is kept with the route.
+func (p Progress) String() string {
+	b, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return string(b)
+}
+
+// Traffic is a traffic state between two tracks. A track is named by its
+// revision when it is a copy, and by the empty string when it is the workload.
+type Traffic struct {
+	// Incumbent is the incumbent's track.
+	Incumbent string
+	// Candidate is the candidate's track, always a copy; empty when there is none.
+	Candidate string
+	// Weight of the candidate out of Total.
+	Weight, Total int32
+	Match         []v1alpha1.RequestMatch
+	// Shadow is the percentage of requests copied to the candidate.
+	Shadow int32
+}
+
+// Reaches says whether the candidate gets any users' request, or a copy of one.
+func (t Traffic) Reaches() bool {
+	return t.Candidate != "" && (t.Weight > 0 || len(t.Match) > 0 || t.Shadow > 0)
+}

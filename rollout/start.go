@@ -1,0 +1,97 @@
+package rollout
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// start makes the copy of a new template, and enters the first step once it is ready.
+func start(v *view) *Plan {
+	if v.progress.Phase == PhaseStep || v.want == v.progress.Incumbent {
+		return nil
+	}
+	if p := v.natively(); p != nil {
+		return p
+	}
+	if reason := v.failed(v.want); reason != "" {
+		p := waiting(v1alpha1.StateRolledBack, "RolledBack", v.failure(v.want, reason), "another version")
+		p.Stalled = true
+		return p
+	}
+	if v.Workload.Replicas == 0 && !v.progress.OnCopy {
+		return v.atZero()
+	}
+	if v.Spec.Suspend {
+		return waiting(v1alpha1.StateSuspended, "Suspended", v.want+" waits: the Rollout is suspended", "spec.suspend to be false")
+	}
+	size := v.stepSize(0)
+	p := doing(v1alpha1.StateStarting, "Starting", v.want+" starts beside "+v.progress.Incumbent)
+	p.Status.WaitingFor = v.podsReady(size)
+	c := v.candidate
+	if c == nil {
+		if _, known := v.Records[v.want]; !known {
+			p.Actions = append(p.Actions, Record{Template: v.Workload.Template})
+		}
+		p.Actions = append(p.Actions, Copy{Revision: v.want, Replicas: size})
+		return p
+	}
+	if !c.Served {
+		p.Actions = append(p.Actions, Copy{Revision: v.want, Replicas: max(size, c.Replicas)})
+		return p
+	}
+	if len(v.Spec.Steps) == 0 {
+		return v.promote(p)
+	}
+	return v.enter(p, 0)
+}
+
+// natively deals with a workload that does not wait for its steps: it was not held, or somebody resumed it. What has
+// rolled is the incumbent: it serves already.
+func (v *view) natively() *Plan {
+	w := v.Workload
+	if v.progress.OnCopy || w.Replicas == 0 {
+		return nil
+	}
+	if len(w.Running) == 1 && w.Running[0] == v.want {
+		p := doing(v1alpha1.StateProgressing, "RolledNatively", v.want+" was rolled out past its steps, and serves")
+		if _, known := v.Records[v.want]; !known {
+			p.Actions = append(p.Actions, Record{Template: w.Template})
+		}
+		p.Actions = append(p.Actions, SetRoute{
+			Traffic:  Traffic{Total: v.total},
+			Progress: Progress{Phase: PhaseServing, Incumbent: v.want, Reason: "rolled out past its steps"},
+			Event:    "RolledNatively",
+			Warning:  true,
+		})
+		return p
+	}
+	if !w.Paused {
+		return waiting(v1alpha1.StateWaiting, "RollsNatively",
+			fmt.Sprintf("the workload %s was not held, and rolls to %s by itself: is the admission policy weighlock-hold installed, and has nobody resumed it?", w.Name, v.want), "the workload to finish rolling")
+	}
+	if len(w.Running) > 1 || (len(w.Running) == 1 && w.Running[0] != v.progress.Incumbent) {
+		return v.mixed()
+	}
+	return nil
+}
+
+// atZero takes a new template as it is where there are no pods, and so no users, to protect.
+func (v *view) atZero() *Plan {
+	p := doing(v1alpha1.StateProgressing, "TakenAtZero", "the workload has no pods: "+v.want+" is taken without steps")
+	if _, known := v.Records[v.want]; !known {
+		p.Actions = append(p.Actions, Record{Template: v.Workload.Template})
+	}
+	p.Actions = append(p.Actions, SetRoute{
+		Traffic:  Traffic{Total: v.total},
+		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, Reason: "taken at zero replicas"},
+		Event:    "TakenAtZero",
+	})
+	return p
+}
+
+// mixed says that a workload was frozen in mid-roll, which only a person can resolve.
+func (v *view) mixed() *Plan {
+	return stall("Mixed", fmt.Sprintf("the workload %s is paused while its pods run %s: resume it to let it finish", v.Workload.Name, strings.Join(v.Workload.Running, " and ")))
+}

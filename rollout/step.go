@@ -1,0 +1,113 @@
+package rollout
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// step is the present step. A spec that was edited to fewer steps leaves the rollout in the last one.
+func (v *view) step() v1alpha1.Step {
+	return v.stepAt(v.progress.Step)
+}
+
+func (v *view) stepAt(index int) v1alpha1.Step {
+	if len(v.Spec.Steps) == 0 {
+		return v1alpha1.Step{}
+	}
+	return v.Spec.Steps[min(index, len(v.Spec.Steps)-1)]
+}
+
+// stepTraffic is the whole traffic state that a step asks for.
+func (v *view) stepTraffic(step v1alpha1.Step) Traffic {
+	t := Traffic{Incumbent: v.incumbentTrack(), Candidate: v.progress.Candidate, Total: v.total, Match: step.Match}
+	if v.progress.Phase != PhaseStep {
+		t.Candidate = v.want
+	}
+	if step.Weight != nil {
+		t.Weight = min(*step.Weight, v.total)
+	}
+	if step.Shadow != nil {
+		t.Shadow = *step.Shadow
+	}
+	return t
+}
+
+// enter goes to a step: the copy gets its size first, then its traffic.
+func (v *view) enter(p *Plan, index int) *Plan {
+	size := v.stepSize(index)
+	if v.candidate.Replicas < size {
+		p.Actions = append(p.Actions, Scale{Revision: v.want, Replicas: size})
+	}
+	if v.candidate.Replicas < size || v.candidate.Ready < size {
+		p.Status.WaitingFor = v.podsReady(size)
+		return p
+	}
+	step := v.stepAt(index)
+	traffic := v.stepTraffic(step)
+	p.Status.State = v1alpha1.StateProgressing
+	p.Reason = "Progressing"
+	p.Why = fmt.Sprintf("step %s: %s", v.position(index), traffic.asked())
+	p.Status.WaitingFor = "the mesh to take the step's traffic"
+	p.Weigh = false
+	p.Actions = append(p.Actions, SetRoute{
+		Traffic:  traffic,
+		Progress: Progress{Phase: PhaseStep, Incumbent: v.progress.Incumbent, OnCopy: v.progress.OnCopy, Candidate: v.want, Step: index},
+		Event:    "StepEntered",
+	})
+	return p
+}
+
+// advance keeps a step until its gates are open, then goes on.
+func advance(v *view) *Plan {
+	if v.progress.Phase != PhaseStep {
+		return nil
+	}
+	index := min(v.progress.Step, max(len(v.Spec.Steps)-1, 0))
+	step := v.stepAt(index)
+	p := doing(v1alpha1.StateProgressing, "Progressing", fmt.Sprintf("step %s", v.position(index)))
+	p.Weigh = v.weighs(step) && v.Route.Taken
+	if !v.settled(p) {
+		p.Status.WaitingFor = "the mesh to take the step's traffic"
+		return p
+	}
+	closed := v.gates(p, step)
+	if len(closed) > 0 {
+		return v.waitFor(p, index, step, closed)
+	}
+	if v.Spec.Suspend {
+		p.Status.State, p.Reason = v1alpha1.StateSuspended, "Suspended"
+		p.Status.WaitingFor = "spec.suspend to be false"
+		return p
+	}
+	if index+1 >= len(v.Spec.Steps) {
+		return v.promote(p)
+	}
+	p.Why = fmt.Sprintf("the gates of step %s are open", v.position(index))
+	return v.enter(p, index+1)
+}
+
+// waitFor waits in a step whose gates are closed, at the size that the step asks for.
+func (v *view) waitFor(p *Plan, index int, step v1alpha1.Step, closed []gate) *Plan {
+	if size := v.stepSize(index); v.candidate.Replicas != size {
+		p.Actions = append(p.Actions, Scale{Revision: v.want, Replicas: size})
+	}
+	missing := make([]string, len(closed))
+	for i, g := range closed {
+		missing[i] = g.missing
+	}
+	p.Status.WaitingFor = strings.Join(missing, "; ")
+	p.Why = fmt.Sprintf("step %s waits for %s", v.position(index), p.Status.WaitingFor)
+	p.Status.State, p.Reason = v1alpha1.StateWaiting, closed[0].reason
+	if step.Deadline != nil && v.reached(p, v.Route.TakenAt.Add(step.Deadline.Duration)) {
+		p.Status.State, p.Reason = v1alpha1.StatePaused, "DeadlineOver"
+		p.Why = fmt.Sprintf("step %s is past its deadline of %s, and waits for %s", v.position(index), step.Deadline.Duration, p.Status.WaitingFor)
+	}
+	return p
+}
+
+// position tells people where a step stands, such as 2/5.
+func (v *view) position(index int) string {
+	return fmt.Sprintf("%d/%d", index+1, len(v.Spec.Steps))
+}
