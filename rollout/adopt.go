@@ -10,10 +10,10 @@ import (
 // template, a track service, and a route that sends all traffic where it goes already.
 // It is also what finds its way back when the route was deleted.
 func adopt(v *view) *Plan {
+	w := v.Workload
 	if v.progress.Phase != "" {
 		return nil
 	}
-	w := v.Workload
 	if len(w.Running) > 1 && w.Paused {
 		return v.mixed()
 	}
@@ -49,4 +49,13 @@ func adopt(v *view) *Plan {
 		Event:    "Adopted",
 	})
 	return p
+}
+
+// relabel mends a workload whose labels were taken off while its rollout is under way: without
+// them nothing holds it, and nothing is known of its template.
+func relabel(v *view) *Plan {
+	if v.progress.Phase == "" || v.Problem != nil || v.Workload == nil || v.Workload.Adopted {
+		return nil
+	}
+	return doing(v1alpha1.StateProgressing, "Relabelling", "the workload lost its labels: writing them again", Adopt{})
 }

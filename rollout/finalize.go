@@ -31,6 +31,10 @@ func finalize(v *view) *Plan {
 		p.Status.WaitingFor = "connections to drain"
 		return p
 	}
+	if !v.Workload.Adopted {
+		p.Actions = v.cleanup(Finish{})
+		return p
+	}
 	var parting []Action
 	reason := ""
 	switch {

@@ -29,6 +29,7 @@ type policy func(*view) *Plan
 // policies in the order in which they are tried: what lowers risk comes first.
 var policies = []policy{
 	finalize,  // the Rollout is being deleted
+	relabel,   // the workload lost its labels
 	revert,    // git is back at the incumbent
 	supersede, // git has something newer than the candidate
 	rollback,  // the candidate is bad, or never got ready

@@ -40,7 +40,7 @@ func (v *view) fault() string {
 		return ""
 	}
 	switch {
-	case v.candidate == nil:
+	case v.candidate == nil || v.candidate.Deleting:
 		return "the candidate's copy is gone"
 	case v.Verdict != nil && v.Verdict.Outcome == v1alpha1.OutcomeFail && v.Route.Taken:
 		return v.Verdict.Message

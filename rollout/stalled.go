@@ -8,6 +8,9 @@ func stalled(v *view) *Plan {
 	if problem == nil {
 		problem = v.Unroutable
 	}
+	if by := v.pausedBy(); problem == nil && by != "" {
+		return stall("PausedElsewhere", "spec.paused of the workload is written by "+by+" too: take it out of what "+by+" applies; Weighlock holds and releases the workload itself")
+	}
 	if problem == nil {
 		return nil
 	}
@@ -19,4 +22,12 @@ func stall(reason, message string) *Plan {
 	p := waiting(v1alpha1.StateStalled, reason, message, message)
 	p.Stalled = true
 	return p
+}
+
+// pausedBy says who else writes the workload's pause; empty when nobody does.
+func (v *view) pausedBy() string {
+	if v.Workload == nil {
+		return ""
+	}
+	return v.Workload.PausedBy
 }

@@ -30,6 +30,10 @@ func start(v *view) *Plan {
 	p := doing(v1alpha1.StateStarting, "Starting", v.want+" starts beside "+v.progress.Incumbent)
 	p.Status.WaitingFor = v.podsReady(size)
 	c := v.candidate
+	if c != nil && c.Deleting {
+		p.Status.WaitingFor = "the former copy of " + v.want + " to be gone"
+		return p
+	}
 	if c == nil {
 		if _, known := v.Records[v.want]; !known {
 			p.Actions = append(p.Actions, Record{Template: v.Workload.Template})

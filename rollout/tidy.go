@@ -14,9 +14,6 @@ func idle(v *view) *Plan {
 	if _, known := v.Records[v.want]; !known {
 		p.Actions = append(p.Actions, Record{Template: w.Template})
 	}
-	if !w.Adopted {
-		p.Actions = append(p.Actions, Adopt{})
-	}
 	if !w.Served {
 		p.Actions = append(p.Actions, Serve{})
 	}
@@ -53,8 +50,9 @@ func (v *view) keep() []string {
 	return kept
 }
 
-// tidy adds to a plan what goes along with any: a failure that a crash kept from being recorded, a copy that serves
-// and must follow the workload's size, and copies that have had no traffic for abortDelay.
+// tidy adds to a plan what goes along with any: a failure that a crash kept from being recorded, and a copy that serves
+// and must follow the workload's size; and, where traffic is not moved, a pause that the admission policy made and that
+// must become Weighlock's own (it would go with git's next write), and copies that have had no traffic for abortDelay.
 func (v *view) tidy(p *Plan) {
 	if v.Deleting {
 		return
@@ -64,14 +62,17 @@ func (v *view) tidy(p *Plan) {
 			p.Actions = append([]Action{MarkFailed{Revision: c, Reason: v.progress.Reason}}, p.Actions...)
 		}
 	}
-	if scale := (Scale{Revision: v.progress.Incumbent, Replicas: v.size()}); v.progress.OnCopy && v.incumbent != nil && v.incumbent.Replicas != scale.Replicas {
-		p.Actions = append([]Action{scale}, p.Actions...)
+	if v.progress.OnCopy && v.incumbent != nil && v.incumbent.Replicas != v.size() {
+		p.Actions = append(p.Actions, Scale{Revision: v.progress.Incumbent, Replicas: v.size()})
 	}
 	if v.progress.Phase == "" || slices.ContainsFunc(p.Actions, func(a Action) bool { _, is := a.(SetRoute); return is }) {
 		return
 	}
+	if w := v.Workload; w != nil && w.Adopted && w.Paused && !w.Held && v.want != v.progress.Incumbent {
+		p.Actions = append([]Action{Hold{}}, p.Actions...)
+	}
 	for _, revision := range sortedKeys(v.Copies) {
-		if !v.inUse(revision) && v.drained(p) {
+		if !v.inUse(revision) && !v.Copies[revision].Deleting && v.drained(p) {
 			p.Actions = append(p.Actions, DeleteCopy{Revision: revision})
 		}
 	}

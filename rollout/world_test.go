@@ -27,6 +27,7 @@ type world struct {
 	left     string
 	served   bool
 	paused   bool
+	owned    bool // the pause is Weighlock's own.
 	replicas int32
 	// pods of the workload by revision, all ready but those that are coming.
 	pods   map[string]int32
@@ -71,7 +72,7 @@ func newWorld(spec v1alpha1.RolloutSpec) *world {
 // commit changes the template, and the admission policy holds it.
 func (w *world) commit(revision string) {
 	if w.adopted && revision != w.git {
-		w.paused = true
+		w.paused, w.owned = true, w.owned && w.paused
 	}
 	w.git = revision
 }
@@ -103,9 +104,13 @@ func (w *world) snapshot() rollout.Snapshot {
 	s := rollout.Snapshot{Spec: w.spec, Deleting: w.deleting}
 	s.HeldByAdmission = true
 	s.Records = w.record
+	template := workload.Template{}
+	if w.adopted {
+		template.Revision = w.git
+	}
 	s.Workload = &workload.State{
-		Name: "shop", Service: "shop-workload", Template: workload.Template{Revision: w.git}, Running: w.running(),
-		Replicas: w.replicas, Ready: w.ready(), Served: w.served, Rolled: w.rolled(), Paused: w.paused, Adopted: w.adopted,
+		Name: "shop", Service: "shop-workload", Template: template, Running: w.running(),
+		Replicas: w.replicas, Ready: w.ready(), Served: w.served, Rolled: w.rolled(), Paused: w.paused, Held: w.owned, Adopted: w.adopted,
 	}
 	s.Copies = map[string]*workload.State{}
 	for r, c := range w.copies {
@@ -203,10 +208,10 @@ func (w *world) apply(a rollout.Action) {
 	case rollout.Disown:
 		w.adopted, w.left = false, a.Reason
 	case rollout.Hold:
-		w.paused = true
+		w.paused, w.owned = true, true
 	case rollout.Release:
 		w.checkRelease()
-		w.paused = false
+		w.paused, w.owned = false, false
 	case rollout.Record:
 		w.record[a.Template.Revision] = workload.Record{Template: a.Template, Number: int64(len(w.record) + 1)}
 	case rollout.MarkFailed:
