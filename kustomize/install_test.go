@@ -1,0 +1,156 @@
+package kustomize_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+func TestOverlays_AreTakenByTheAPIServer(t *testing.T) {
+	for _, folder := range []string{"base", "overlays/smi", "overlays/no-admission-policy"} {
+		t.Run(folder, func(t *testing.T) {
+			objects, err := build(folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := apply(t.Context(), objects, client.DryRunAll); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestNoAdmissionPolicy_LeavesOnlyThePoliciesOut(t *testing.T) {
+	base, err := build("base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := build("overlays/no-admission-policy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range without {
+		if strings.Contains(object.GetKind(), "Policy") {
+			t.Errorf("%s %s is still there", object.GetKind(), object.GetName())
+		}
+	}
+	if len(without) != len(base)-2 {
+		t.Errorf("got %d objects, want the %d of base without its policy and binding", len(without), len(base))
+	}
+}
+
+// The namespace enforces the restricted pod security standard; a Deployment that
+// breaks it is taken, and its pods are refused.
+func TestController_PodIsAdmittedAsRestricted(t *testing.T) {
+	deployment := controller(t)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "tried", Namespace: namespace, Labels: deployment.Spec.Template.Labels},
+		Spec:       deployment.Spec.Template.Spec,
+	}
+	if err := server.Create(t.Context(), pod, client.DryRunAll); err != nil {
+		t.Errorf("the controller's pod is refused: %v", err)
+	}
+	pod.Spec.SecurityContext = nil
+	pod.Spec.Containers[0].SecurityContext = nil
+	pod.ResourceVersion = ""
+	if err := server.Create(t.Context(), pod, client.DryRunAll); err == nil {
+		t.Error("a pod without a security context is admitted: the namespace enforces nothing")
+	}
+}
+
+func TestSMI_PointsTheControllerAtPrometheus(t *testing.T) {
+	args := controller(t).Spec.Template.Spec.Containers[0].Args
+	if !slices.Contains(args, "--prometheus-address=http://prometheus.monitoring.svc.cluster.local:9090") {
+		t.Errorf("no Prometheus address among %q", args)
+	}
+	if !slices.Contains(args, "--enable-leader-election") {
+		t.Errorf("the overlay loses the arguments of base: %q", args)
+	}
+}
+
+func TestService_SelectsTheController(t *testing.T) {
+	service := &corev1.Service{}
+	if err := server.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "weighlock"}, service); err != nil {
+		t.Fatal(err)
+	}
+	labels := controller(t).Spec.Template.Labels
+	if len(service.Spec.Selector) == 0 {
+		t.Error("the Service selects nothing")
+	}
+	for key, value := range service.Spec.Selector {
+		if labels[key] != value {
+			t.Errorf("the Service selects %s=%s, the pods have %q", key, value, labels[key])
+		}
+	}
+}
+
+func TestController_MayDoItsWorkAndNoMore(t *testing.T) {
+	tests := []struct {
+		group, resource, verb, namespace string
+		want                             bool
+	}{
+		{"weighlock.dev", "rollouts", "watch", "", true},
+		{"weighlock.dev", "rollouts", "patch", "shop", true},
+		{"weighlock.dev", "gitsources", "patch", "shop", true},
+		{"apps", "deployments", "patch", "shop", true},
+		{"apps", "controllerrevisions", "create", "shop", true},
+		{"", "services", "delete", "shop", true},
+		{"split.smi-spec.io", "trafficsplits", "patch", "shop", true},
+		{"admissionregistration.k8s.io", "mutatingadmissionpolicies", "list", "", true},
+		{"", "events", "create", "shop", true},
+		{"", "serviceaccounts", "impersonate", "shop", true},
+		{"coordination.k8s.io", "leases", "update", namespace, true},
+
+		{"coordination.k8s.io", "leases", "update", "shop", false},
+		{"weighlock.dev", "rollouts", "create", "shop", false},
+		{"weighlock.dev", "rollouts", "delete", "shop", false},
+		{"apps", "deployments", "deletecollection", "shop", false},
+		{"apps", "replicasets", "patch", "shop", false},
+		{"", "secrets", "get", "shop", false},
+		{"", "secrets", "get", namespace, false},
+		{"", "pods", "create", "shop", false},
+		{"", "users", "impersonate", "", false},
+		{"", "groups", "impersonate", "", false},
+		{"", "serviceaccounts/token", "create", "shop", false},
+		{"admissionregistration.k8s.io", "mutatingadmissionpolicies", "patch", "", false},
+		{"rbac.authorization.k8s.io", "clusterroles", "escalate", "", false},
+	}
+	for _, test := range tests {
+		resource, subresource, _ := strings.Cut(test.resource, "/")
+		t.Run(strings.Join([]string{test.verb, test.resource, test.namespace}, " "), func(t *testing.T) {
+			review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+				User: "system:serviceaccount:" + namespace + ":weighlock",
+				ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Group: test.group, Resource: resource, Subresource: subresource, Verb: test.verb, Namespace: test.namespace,
+				},
+			}}
+			if err := server.Create(t.Context(), review); err != nil {
+				t.Fatal(err)
+			}
+			if review.Status.Allowed != test.want {
+				t.Errorf("allowed is %v, want %v", review.Status.Allowed, test.want)
+			}
+		})
+	}
+}
+
+// controller is the Deployment of the overlay smi.
+func controller(t *testing.T) *appsv1.Deployment {
+	t.Helper()
+	objects, err := build("overlays/smi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deployment := &appsv1.Deployment{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(find(t, objects, "Deployment", "weighlock").Object, deployment); err != nil {
+		t.Fatal(err)
+	}
+	return deployment
+}
