@@ -17,7 +17,8 @@ type Router interface {
 	// only weights change.
 	Apply(ctx context.Context, target Target, traffic Traffic) error
 
-	// Observe reads, from caches, what the cluster holds and how far the mesh has taken it.
+	// Observe reads, from caches, what the cluster holds and how far the mesh has taken it. It is an
+	// UnsupportedError when no route can be written here: what is returned with it says that none exists.
 	Observe(ctx context.Context, target Target) (Observed, error)
 
 	// Release leaves the service as it was found: it removes what Apply made. Nothing
@@ -58,11 +59,12 @@ type Traffic struct {
 
 // Observed is what the cluster holds of a route.
 type Observed struct {
-	// Exists is false when there is no route (of ours, or of anyone's).
+	// Exists is false when there is no route of ours.
 	Exists bool
 	// Progress as it was written with the traffic.
 	Progress string
-	// Foreign says who else wrote the route since, or owns one for the same service; empty when nobody.
+	// Foreign says who else wrote the route, or which other route moves the traffic of the same service; empty when
+	// nobody does.
 	Foreign string
 	// Taken says that the mesh has taken the route as it now stands; TakenAt is since when.
 	Taken   bool
@@ -71,7 +73,7 @@ type Observed struct {
 	Settles time.Time
 	// Rejected is the mesh's reason for not taking the route; empty when it has none.
 	Rejected string
-	// Matches says whether the route holds the traffic that is handed in.
+	// Matches says whether the route holds the traffic that is handed in. It is never nil.
 	Matches func(Traffic) bool
 }
 
