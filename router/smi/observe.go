@@ -54,7 +54,7 @@ func (r *Router) observe(observed *router.Observed, speak version, target router
 	observed.Progress = item.GetAnnotations()[v1alpha1.AnnotationProgress]
 	observed.Foreign = writtenBy(item)
 	observed.Matches = func(traffic router.Traffic) bool {
-		return expressible(traffic) == nil && sameTraffic(item, r.render(speak, target, traffic))
+		return expressible(traffic) == nil && sameTraffic(item, render(speak, target, traffic))
 	}
 	settled := writtenAt(item).Add(r.settle)
 	if r.clock.Now().Before(settled) {

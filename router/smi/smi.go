@@ -89,7 +89,7 @@ func (r *Router) Watched() (client.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.object(speak, "", ""), nil
+	return object(speak, "", ""), nil
 }
 
 // Capabilities says what SMI can express: weights, so far.
@@ -114,7 +114,7 @@ func (r *Router) Apply(ctx context.Context, target router.Target, traffic router
 	if existing != nil && !ours(existing, target) {
 		return obstructed(existing.GetName(), target)
 	}
-	want := r.render(speak, target, traffic)
+	want := render(speak, target, traffic)
 	at := ""
 	if existing != nil {
 		want.SetUID(existing.GetUID())
@@ -180,7 +180,7 @@ func expressible(traffic router.Traffic) error {
 
 // get reads the TrafficSplit of the target; nil when there is none.
 func (r *Router) get(ctx context.Context, speak version, target router.Target) (*unstructured.Unstructured, error) {
-	u := r.object(speak, "", "")
+	u := object(speak, "", "")
 	err := r.reader.Get(ctx, types.NamespacedName{Namespace: target.Namespace, Name: target.Service}, u)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -191,7 +191,7 @@ func (r *Router) get(ctx context.Context, speak version, target router.Target) (
 	return u, nil
 }
 
-func (r *Router) object(speak version, namespace, name string) *unstructured.Unstructured {
+func object(speak version, namespace, name string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(splitKind.WithVersion(speak.name))
 	u.SetNamespace(namespace)

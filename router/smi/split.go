@@ -13,8 +13,8 @@ import (
 
 // render is the TrafficSplit that asks for traffic. Backends stand in a fixed order, the incumbent first:
 // meshes name metric series by it.
-func (r *Router) render(speak version, target router.Target, traffic router.Traffic) *unstructured.Unstructured {
-	u := r.object(speak, target.Namespace, target.Service)
+func render(speak version, target router.Target, traffic router.Traffic) *unstructured.Unstructured {
+	u := object(speak, target.Namespace, target.Service)
 	u.SetLabels(map[string]string{v1alpha1.LabelRollout: naming.LabelValue(target.Rollout)})
 	backend := func(service string, weight int32) any {
 		return map[string]any{"service": service, "weight": speak.weight(int64(weight))}

@@ -1,0 +1,139 @@
+package smi_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// The real API server that all tests of this package share. It starts without SMI's CRDs.
+var (
+	config *rest.Config
+	server client.Client
+	scheme = runtime.NewScheme()
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) (code int) {
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(apiextensionsv1.AddToScheme(scheme))
+	env := &envtest.Environment{Scheme: scheme}
+	var err error
+	if config, err = env.Start(); err != nil {
+		fmt.Fprintf(os.Stderr, "start the API server (is KUBEBUILDER_ASSETS set?): %v\n", err)
+		return 1
+	}
+	defer func() {
+		if err := env.Stop(); err != nil {
+			fmt.Fprintf(os.Stderr, "stop the API server: %v\n", err)
+			code = 1
+		}
+	}()
+	if server, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		fmt.Fprintf(os.Stderr, "make a client: %v\n", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// installSMI brings SMI's CRDs into the cluster until the test ends.
+func installSMI(t *testing.T) {
+	t.Helper()
+	crds, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{
+		Paths: []string{filepath.Join("..", "..", "local", "crds", "smi.yaml")}, ErrorIfPathMissing: true,
+	})
+	if err != nil {
+		t.Fatalf("install SMI's CRDs: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := envtest.UninstallCRDs(config, envtest.CRDInstallOptions{CRDs: crds}); err != nil {
+			t.Errorf("remove SMI's CRDs: %v", err)
+		}
+		eventually(t, "the CRDs to be gone", func() error {
+			for _, crd := range crds {
+				if err := server.Get(context.Background(), client.ObjectKeyFromObject(crd), &apiextensionsv1.CustomResourceDefinition{}); err == nil {
+					return fmt.Errorf("CRD %s is still there", crd.Name)
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// startCache runs a cache until the test ends.
+func startCache(t *testing.T) cache.Cache {
+	t.Helper()
+	informers, err := cache.New(config, cache.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatalf("make a cache: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- informers.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the cache ended with an error: %v", err)
+		}
+	})
+	return informers
+}
+
+// newMapper is a mapper as managers have it.
+func newMapper(t *testing.T) meta.RESTMapper {
+	t.Helper()
+	httpClient, err := rest.HTTPClientFor(config)
+	if err != nil {
+		t.Fatalf("make an HTTP client: %v", err)
+	}
+	m, err := apiutil.NewDynamicRESTMapper(config, httpClient)
+	if err != nil {
+		t.Fatalf("make a mapper: %v", err)
+	}
+	return m
+}
+
+func newNamespace(t *testing.T) string {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	if err := server.Create(t.Context(), namespace); err != nil {
+		t.Fatalf("create a namespace: %v", err)
+	}
+	return namespace.Name
+}
+
+// eventually tries check until it succeeds, for 15 seconds.
+func eventually(t *testing.T, what string, check func() error) {
+	t.Helper()
+	deadline := time.After(15 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("waited in vain for %s: %v", what, err)
+		case <-tick.C:
+		}
+	}
+}
