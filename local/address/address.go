@@ -76,6 +76,14 @@ const (
 	MeshStatus     = MeshStatusIP + ":" + MeshStatusPort
 )
 
+// The demo shop.
+const (
+	ShopNamespace = "shop"
+	ShopService   = "shop"
+	ShopPort      = "80"
+	Shop          = ShopService + "." + ShopNamespace + ".svc." + ClusterDomain + ":" + ShopPort
+)
+
 // Images that the node knows; a tag does not matter.
 const (
 	WeighlockImage = "ghcr.io/weighlock/weighlock"

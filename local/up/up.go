@@ -1,0 +1,73 @@
+// Package up keeps a local stack running for a person to play with.
+package up
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weighlock/weighlock/local/address"
+	"github.com/weighlock/weighlock/local/stack"
+)
+
+// Command is the subcommand that starts a stack, says how to reach it, and
+// keeps it until it is interrupted.
+func Command() *cobra.Command {
+	var options stack.Options
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Start the whole stack and keep it running until Ctrl-C",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			started := time.Now()
+			return stack.Run(cmd.Context(), options, func(ctx context.Context, s *stack.Stack) error {
+				if _, err := io.WriteString(cmd.OutOrStdout(), guide(s, time.Since(started))); err != nil {
+					return err
+				}
+				<-ctx.Done()
+				return nil
+			})
+		},
+	}
+	Flags(cmd, &options)
+	return cmd
+}
+
+// Flags adds the flags of every command that starts a stack.
+func Flags(cmd *cobra.Command, options *stack.Options) {
+	flags := cmd.Flags()
+	flags.StringVar(&options.Root, "root", "", "the checkout (default: found from the working folder)")
+	flags.StringVar(&options.State, "state", "", "folder for data and logs, kept at the end (default: a temporary one that is removed)")
+	flags.StringToStringVar(&options.Ports, "port", nil, "address outside of kubernetes, shop, prometheus, git or mesh, such as shop=127.0.0.1:8080 (default: any free port of 127.0.0.1)")
+	flags.StringVar(&options.Shop, "shop", address.Shop, "host and port inside that the shop's port leads to")
+	flags.StringVar(&options.Kustomize, "kustomize", "", "folder to install Weighlock from (default: kustomize/overlays/smi of the checkout)")
+	flags.BoolVar(&options.WithoutWeighlock, "without-weighlock", false, "leave Weighlock out")
+	flags.DurationVar(&options.RestartBase, "restart-base", 0, "the node's first back-off of a container that ends (default: 10s, as a kubelet's)")
+}
+
+// guide says how to reach a stack from another shell.
+func guide(s *stack.Stack, took time.Duration) string {
+	lines := []string{
+		"",
+		fmt.Sprintf("The local stack runs (%.1f s). In another shell:", took.Seconds()),
+		"",
+		"  export KUBECONFIG=" + s.UserKubeconfig,
+		"  export PATH=" + filepath.Dir(s.Programs.Kubectl) + ":$PATH   # the kubectl that was built",
+		"  kubectl get rollouts --all-namespaces --watch",
+		"  git clone " + s.GitURLOutside(address.ShopRepository),
+		"",
+		"  shop        http://" + s.Outside[stack.PortShop],
+		"  Prometheus  http://" + s.Outside[stack.PortPrometheus],
+		"  mesh        http://" + s.Outside[stack.PortMesh] + "/status",
+		"  logs        " + s.Logs,
+		"",
+		"Ctrl-C stops it.",
+		"",
+	}
+	return strings.Join(lines, "\n")
+}
