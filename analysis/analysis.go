@@ -12,7 +12,7 @@ import (
 // Provider measures what the tracks of a rollout did.
 type Provider interface {
 	// Measure counts the requests of both tracks in a window. An error means that nothing can be
-	// said: an outage is not a verdict.
+	// said: an outage is not a verdict. A *FieldError in its chain means that asking again is of no use.
 	Measure(ctx context.Context, query Query) (Measurement, error)
 }
 
@@ -20,7 +20,7 @@ type Provider interface {
 type Query struct {
 	// Source of the numbers; nil for the mesh's Envoy.
 	Source *v1alpha1.MetricSource
-	// Incumbent and Candidate are the tracks. A candidate without a Service is not measured.
+	// Incumbent and Candidate are the tracks. A track without a Service is not measured.
 	Incumbent, Candidate Track
 	// Since is the start of the window, Now its end.
 	Since, Now time.Time
@@ -39,7 +39,9 @@ type Track struct {
 // Measurement is what both tracks did in a window.
 type Measurement struct {
 	Incumbent, Candidate Counts
-	// Latest is the time of the newest sample; zero when there was none.
+	// Since is the start of the window.
+	Since time.Time
+	// Latest is the time of the newest sample in the window; zero when there was none.
 	Latest time.Time
 }
 
@@ -59,7 +61,7 @@ type Bucket struct {
 	Count     float64
 }
 
-// Judge says what a measurement means.
+// Judge says what a measurement means. An error is a *FieldError, or speaks of a measurement that can't be one.
 type Judge interface {
 	Judge(criteria v1alpha1.Analysis, measurement Measurement) (Verdict, error)
 }

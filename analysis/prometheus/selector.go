@@ -1,0 +1,202 @@
+package prometheus
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// selector is a PromQL series selector: a metric's name and label matchers, nothing that computes. It is read into its parts
+// and written anew, so that what a Rollout says can't become another query.
+type selector struct {
+	metric   string
+	matchers []matcher
+}
+
+type matcher struct {
+	label, operator, value string
+}
+
+var (
+	identifier  = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*`)
+	operator    = regexp.MustCompile(`^(=~|!~|!=|=)`)
+	placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
+)
+
+var errOnlySelector = errors.New(`must be a series selector that names one metric, such as http_requests_total{service="{service}"}, without functions, ranges or operators`)
+
+func parseSelector(text string) (selector, error) {
+	rest := strings.TrimSpace(text)
+	result := selector{metric: identifier.FindString(rest)}
+	rest = strings.TrimSpace(rest[len(result.metric):])
+	if rest != "" {
+		if !strings.HasPrefix(rest, "{") {
+			return selector{}, errOnlySelector
+		}
+		var err error
+		if rest, err = result.parseMatchers(rest[1:]); err != nil {
+			return selector{}, err
+		}
+	}
+	if rest != "" || result.metric == "" {
+		return selector{}, errOnlySelector
+	}
+	return result, nil
+}
+
+// parseMatchers reads up to the closing brace, and returns what follows.
+func (s *selector) parseMatchers(rest string) (string, error) {
+	for {
+		rest = strings.TrimSpace(rest)
+		if after, closed := strings.CutPrefix(rest, "}"); closed {
+			return strings.TrimSpace(after), nil
+		}
+		var err error
+		if rest, err = s.parseMatcher(rest); err != nil {
+			return "", err
+		}
+		rest = strings.TrimSpace(rest)
+		if after, more := strings.CutPrefix(rest, ","); more {
+			rest = after
+		} else if !strings.HasPrefix(rest, "}") {
+			return "", errOnlySelector
+		}
+	}
+}
+
+func (s *selector) parseMatcher(rest string) (string, error) {
+	label := identifier.FindString(rest)
+	rest, quoted := rest[len(label):], label == ""
+	if quoted {
+		var err error
+		if label, rest, err = cutString(rest); err != nil {
+			return "", err
+		}
+	}
+	rest = strings.TrimSpace(rest)
+	sign := operator.FindString(rest)
+	if sign == "" && quoted && s.metric == "" {
+		s.metric = label // {"a metric's name", ...}
+		return rest, nil
+	}
+	if sign == "" || label == "" {
+		return "", errOnlySelector
+	}
+	value, rest, err := cutString(strings.TrimSpace(rest[len(sign):]))
+	if err != nil {
+		return "", err
+	}
+	if label == "__name__" {
+		if sign != "=" || s.metric != "" {
+			return "", errOnlySelector
+		}
+		s.metric = value
+		return rest, nil
+	}
+	if strings.HasSuffix(sign, "~") {
+		if _, err := regexp.Compile(placeholder.ReplaceAllString(value, "x")); err != nil {
+			return "", fmt.Errorf("the pattern of label %s is no regular expression", label)
+		}
+	}
+	s.matchers = append(s.matchers, matcher{label, sign, value})
+	return rest, nil
+}
+
+// cutString reads a quoted string at the start of a text, and returns what follows.
+func cutString(text string) (value, rest string, err error) {
+	if text == "" || !strings.ContainsAny(text[:1], "\"'`") {
+		return "", "", errOnlySelector
+	}
+	quote := text[0]
+	end := 1
+	for ; end < len(text) && text[end] != quote; end++ {
+		if text[end] == '\\' && quote != '`' {
+			end++
+		}
+	}
+	if end >= len(text) {
+		return "", "", errors.New("has a string that does not end")
+	}
+	body, rest := text[1:end], text[end+1:]
+	if quote == '`' {
+		return body, rest, nil
+	}
+	var plain strings.Builder
+	for body != "" {
+		char, multibyte, tail, err := strconv.UnquoteChar(body, quote)
+		if err != nil {
+			return "", "", errors.New("has a string with an unknown escape")
+		}
+		if multibyte {
+			plain.WriteRune(char)
+		} else {
+			plain.WriteByte(byte(char))
+		}
+		body = tail
+	}
+	return plain.String(), rest, nil
+}
+
+// replace puts values in the place of {service} and its like. Inside a regular expression they match
+// literally.
+func (s selector) replace(values map[string]string) (selector, error) {
+	result := selector{metric: s.metric}
+	if placeholder.MatchString(s.metric) {
+		return selector{}, errors.New("can't have a placeholder in the metric's name")
+	}
+	for _, old := range s.matchers {
+		literal := func(value string) string { return value }
+		if strings.HasSuffix(old.operator, "~") {
+			literal = regexp.QuoteMeta
+		}
+		value, err := replace(old.value, values, literal)
+		if err != nil {
+			return selector{}, err
+		}
+		result.matchers = append(result.matchers, matcher{old.label, old.operator, value})
+	}
+	return result, nil
+}
+
+func replace(template string, values map[string]string, literal func(string) string) (string, error) {
+	var unknown string
+	text := placeholder.ReplaceAllStringFunc(template, func(found string) string {
+		value, known := values[found]
+		if !known {
+			unknown = found
+		}
+		return literal(value)
+	})
+	if unknown != "" {
+		return "", fmt.Errorf("has an unknown placeholder %s: there are {namespace}, {service}, {workload} and {port}", unknown)
+	}
+	return text, nil
+}
+
+// String writes the selector in PromQL.
+func (s selector) String() string {
+	var text strings.Builder
+	// A name in quotes inside the braces is not understood by servers older than 3.0: only for those that need it.
+	if identifier.FindString(s.metric) == s.metric {
+		text.WriteString(s.metric + "{")
+	} else {
+		text.WriteString("{__name__=" + strconv.Quote(s.metric))
+		if len(s.matchers) > 0 {
+			text.WriteByte(',')
+		}
+	}
+	for i, matcher := range s.matchers {
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		label := matcher.label
+		if identifier.FindString(label) != label || strings.Contains(label, ":") {
+			label = strconv.Quote(label)
+		}
+		text.WriteString(label + matcher.operator + strconv.Quote(matcher.value))
+	}
+	text.WriteByte('}')
+	return text.String()
+}
