@@ -47,7 +47,7 @@ func (f *fetcher) kubeRecipe() (recipe, error) {
 	r.what = "kube-apiserver, etcd, kubectl " + strings.TrimPrefix(version, "v")
 	part := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
 	const variable = " -X k8s.io/component-base/version."
-	r.arguments = []string{"-ldflags", "-s -w" + variable + "gitVersion=" + version + variable + "gitMajor=" + part[0] + variable + "gitMinor=" + part[1]}
+	r.arguments = []string{"-trimpath", "-ldflags", "-s -w" + variable + "gitVersion=" + version + variable + "gitMajor=" + part[0] + variable + "gitMinor=" + part[1]}
 	r.key, err = key("kube", version, r)
 	return r, err
 }
@@ -60,7 +60,7 @@ func (f *fetcher) prometheusRecipe() (recipe, error) {
 		program:   "prometheus",
 		cost:      "about 4 minutes and 2 GB the first time on 2 cores",
 		disk:      2 << 30,
-		arguments: []string{"-ldflags", "-s -w", "-tags", "remove_all_sd,enable_kubernetes_sd"},
+		arguments: []string{"-trimpath", "-ldflags", "-s -w", "-tags", "remove_all_sd,enable_kubernetes_sd"},
 	}
 	version, err := required(r.module, module)
 	if err != nil {
@@ -135,6 +135,7 @@ func (f *fetcher) own(ctx context.Context, name, module, target string) (string,
 		return "", err
 	}
 	defer unlock()
+	// Without further arguments, to share Go's cache with a plain go build.
 	r := recipe{what: name, module: module, target: target}
 	final := filepath.Join(folder, name)
 	// A name of its own first: the program may be running.
@@ -149,7 +150,7 @@ func (f *fetcher) own(ctx context.Context, name, module, target string) (string,
 
 // build runs go build and shows how it gets on.
 func (f *fetcher) build(ctx context.Context, r recipe, output string) error {
-	arguments := append([]string{"build", "-v", "-trimpath"}, r.arguments...)
+	arguments := append([]string{"build", "-v"}, r.arguments...)
 	cmd := exec.CommandContext(ctx, "go", append(arguments, "-o", output, r.target)...) //nolint:gosec // fixed arguments
 	cmd.Dir = r.module
 	// The user's own flags and workspace are not for these modules.
