@@ -285,3 +285,18 @@ func TestServe_FollowsThePortsAndKeepsTheSelector(t *testing.T) {
 		t.Errorf("the selector changed (-before +after):\n%s", diff)
 	}
 }
+
+func TestServe_NeverTakesOverAServiceThatCachesDoNotShowYet(t *testing.T) {
+	r := newRig(t)
+	o := r.shop()
+	other := newService(r.ref.Namespace, "checkout-workload", map[string]string{"app": "other"})
+	r.create(other)
+	blind := deployment.New(deployment.Options{Reader: without{informers, other.Name}, Writer: server, Mapper: server.RESTMapper()})
+	if err := blind.Serve(t.Context(), r.ref, o.Workload); !apierrors.IsConflict(err) {
+		t.Errorf("the error is %v, want a conflict", err)
+	}
+	after := r.service(other.Name)
+	if diff := cmp.Diff(other.Spec, after.Spec) + cmp.Diff(other.Labels, after.Labels); diff != "" {
+		t.Errorf("it was changed (-before +after):\n%s", diff)
+	}
+}
