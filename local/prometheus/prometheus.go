@@ -109,6 +109,8 @@ func Part(options Options) (supervise.Part, error) {
 			"--storage.tsdb.retention.time=1d",
 			"--web.listen-address=" + options.Listen,
 			"--log.level=warn",
+			// Pods come and go within seconds here.
+			"--scrape.discovery-reload-interval=500ms",
 		},
 		Ready:       func(ctx context.Context) error { return ready(ctx, options.Listen) },
 		StopTimeout: 3 * time.Second,
