@@ -68,11 +68,15 @@ func TestThreshold_JudgesErrorsByTheSLO(t *testing.T) {
 	}
 	checkJudged(t, []judged{
 		{
-			"above", v1alpha1.Analysis{}, counts(480, 25), counts(9120, 9), fail,
+			"above",
+			v1alpha1.Analysis{},
+			counts(480, 25), counts(9120, 9), fail,
 			"error rate 5.2% of 480 requests breaks the SLO of 99% (incumbent: 0.099% of 9,120)",
 		},
 		{
-			"exactly at", v1alpha1.Analysis{}, counts(100, 1), counts(900, 0), pass,
+			"exactly at",
+			v1alpha1.Analysis{},
+			counts(100, 1), counts(900, 0), pass,
 			"error rate 1% of 100 requests keeps the SLO of 99% (incumbent: 0% of 900)",
 		},
 		{
@@ -80,39 +84,57 @@ func TestThreshold_JudgesErrorsByTheSLO(t *testing.T) {
 			"error rate 0.1% of 3,000 requests keeps the SLO of 99.9% (incumbent: no requests)",
 		},
 		{
-			"above by a hair", v1alpha1.Analysis{}, counts(100_000, 1001), counts(1_000_000, 10_000), fail,
+			"above by a hair",
+			v1alpha1.Analysis{},
+			counts(100_000, 1001), counts(1_000_000, 10_000), fail,
 			"error rate 1.001% of 100,000 requests breaks the SLO of 99% (incumbent: 1% of 1,000,000)",
 		},
 		{
-			"one request short", v1alpha1.Analysis{}, counts(99, 1), counts(900, 0), open,
+			"one request short",
+			v1alpha1.Analysis{},
+			counts(99, 1), counts(900, 0), open,
 			"error rate 1% of 99 requests so far (incumbent: 0% of 900): 1 more request is needed, in about 2 s at the present rate",
 		},
 		{
-			"thin traffic", v1alpha1.Analysis{MinRequests: 1000}, counts(80, 0), counts(900, 0), open,
+			"thin traffic",
+			v1alpha1.Analysis{MinRequests: 1000},
+			counts(80, 0), counts(900, 0), open,
 			"error rate 0% of 80 requests so far (incumbent: 0% of 900): 920 more requests are needed, in about 23 minutes at the present rate",
 		},
 		{
-			"all failing, a few requests", v1alpha1.Analysis{}, counts(3, 3), counts(900, 0), fail,
+			"all failing, a few requests",
+			v1alpha1.Analysis{},
+			counts(3, 3), counts(900, 0), fail,
 			"3 of 3 requests failed, more than the SLO of 99% allows in 100 (incumbent: 0% of 900)",
 		},
 		{
-			"one early failure", v1alpha1.Analysis{}, counts(1, 1), counts(900, 0), open,
+			"one early failure",
+			v1alpha1.Analysis{},
+			counts(1, 1), counts(900, 0), open,
 			"error rate 100% of 1 requests so far (incumbent: 0% of 900): 99 more requests are needed, in about 4 hours at the present rate",
 		},
 		{
-			"the incumbent fails as much", v1alpha1.Analysis{}, counts(500, 50), counts(9000, 810), open,
+			"the incumbent fails as much",
+			v1alpha1.Analysis{},
+			counts(500, 50), counts(9000, 810), open,
 			"error rate 10% of 500 requests breaks the SLO of 99%, but so does the incumbent's (9% of 9,000): a shared incident convicts nobody",
 		},
 		{
-			"the incumbent fails too, but less", v1alpha1.Analysis{}, counts(500, 60), counts(9000, 810), fail,
+			"the incumbent fails too, but less",
+			v1alpha1.Analysis{},
+			counts(500, 60), counts(9000, 810), fail,
 			"error rate 12% of 500 requests breaks the SLO of 99% (incumbent: 9% of 9,000)",
 		},
 		{
-			"an incumbent with too few requests excuses nothing", v1alpha1.Analysis{}, counts(500, 50), counts(1, 1), fail,
+			"an incumbent with too few requests excuses nothing",
+			v1alpha1.Analysis{},
+			counts(500, 50), counts(1, 1), fail,
 			"error rate 10% of 500 requests breaks the SLO of 99% (incumbent: 100% of 1)",
 		},
 		{
-			"no requests", v1alpha1.Analysis{}, counts(0, 0), counts(900, 1), open,
+			"no requests",
+			v1alpha1.Analysis{},
+			counts(0, 0), counts(900, 1), open,
 			"no requests of the candidate yet (incumbent: 0.11% of 900): 100 are needed",
 		},
 		{

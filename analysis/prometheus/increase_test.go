@@ -51,12 +51,16 @@ func TestGrowth_CountsEachRequestOnce(t *testing.T) {
 		{"a restart to zero", model.Vector{sample("200", 1000)}, model.Matrix{stream(labels("200"), 0, 5)}, map[string]float64{"200": 5}},
 		{"two restarts", model.Vector{sample("200", 10)}, model.Matrix{stream(labels("200"), 3, 5, 2, 2)}, map[string]float64{"200": 7}},
 		{
-			"a restart that only a sibling shows", model.Vector{sample("200", 1000), sample("503", 5)},
-			model.Matrix{stream(labels("503"), 6, 7, 8), stream(labels("200"), 1010, 40, 50)}, map[string]float64{"200": 60, "503": 1 + 7 + 1},
+			"a restart that only a sibling shows",
+			model.Vector{sample("200", 1000), sample("503", 5)},
+			model.Matrix{stream(labels("503"), 6, 7, 8), stream(labels("200"), 1010, 40, 50)},
+			map[string]float64{"200": 60, "503": 1 + 7 + 1},
 		},
 		{
-			"a sibling that was away during the restart", model.Vector{sample("200", 1000), sample("503", 1)},
-			model.Matrix{stream(labels("200"), 1010, 4, 6, 8), stream(labels("503"), 1, gap, gap, 1)}, map[string]float64{"200": 18, "503": 1},
+			"a sibling that was away during the restart",
+			model.Vector{sample("200", 1000), sample("503", 1)},
+			model.Matrix{stream(labels("200"), 1010, 4, 6, 8), stream(labels("503"), 1, gap, gap, 1)},
+			map[string]float64{"200": 18, "503": 1},
 		},
 		{"what is no count", nil, model.Matrix{stream(labels("200"), 3, math.Inf(1), -1, 5)}, map[string]float64{"200": 5}},
 	} {

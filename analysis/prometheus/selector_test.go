@@ -11,11 +11,11 @@ var checkout = analysis.Track{Namespace: "shop", Service: "checkout-abc", Worklo
 
 func TestSelector_PutsTheTrackInItsPlace(t *testing.T) {
 	for text, want := range map[string]string{
-		`http_requests_total{service="{service}"}`:              `http_requests_total{service="checkout-abc"}`,
-		` job:rq { pod =~ "{workload}-[a-z0-9]{2,5}" , a!='b',}`: `job:rq{pod=~"checkout\\.v2-[a-z0-9]{2,5}",a!="b"}`,
+		`http_requests_total{service="{service}"}`:                      `http_requests_total{service="checkout-abc"}`,
+		` job:rq { pod =~ "{workload}-[a-z0-9]{2,5}" , a!='b',}`:        `job:rq{pod=~"checkout\\.v2-[a-z0-9]{2,5}",a!="b"}`,
 		`{__name__="rq",port="{port}",ns!~` + "`{namespace}|\\d`" + `}`: `rq{port="8080",ns!~"shop|\\d"}`,
-		`{"http.requests", "service.name"="{service}"}`:             `{__name__="http.requests","service.name"="checkout-abc"}`,
-		`rq{path="/a\"} or vector(1)",s="{service}"}`:             `rq{path="/a\"} or vector(1)",s="checkout-abc"}`,
+		`{"http.requests", "service.name"="{service}"}`:                 `{__name__="http.requests","service.name"="checkout-abc"}`,
+		`rq{path="/a\"} or vector(1)",s="{service}"}`:                   `rq{path="/a\"} or vector(1)",s="checkout-abc"}`,
 		`rq`: `rq{}`,
 	} {
 		template, err := parseSelector(text)

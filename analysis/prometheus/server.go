@@ -20,7 +20,10 @@ import (
 // longestReason bounds what is repeated of a server's own words.
 const longestReason = 300
 
-var errTooLarge = errors.New("the answer is too large: narrow the selector, or scrape less often")
+var (
+	errTooLarge   = errors.New("the answer is too large: narrow the selector, or scrape less often")
+	errRedirected = errors.New("it sends us elsewhere, where we don't follow: write the address that it redirects to")
+)
 
 // server is one Prometheus.
 type server struct {
@@ -42,18 +45,16 @@ func newServer(address string, options Options, metrics *metrics) (*server, erro
 		return nil, err
 	}
 	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: options.Timeout, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   options.Timeout,
-		MaxConnsPerHost:       options.MaxInFlight,
-		MaxIdleConnsPerHost:   options.MaxInFlight,
-		IdleConnTimeout:       90 * time.Second,
-		ForceAttemptHTTP2:     true,
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: options.Timeout, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout: options.Timeout,
+		MaxConnsPerHost:     options.MaxInFlight,
+		MaxIdleConnsPerHost: options.MaxInFlight,
+		IdleConnTimeout:     90 * time.Second,
+		ForceAttemptHTTP2:   true,
 	}
 	client, err := api.NewClient(api.Config{Address: address, Client: &http.Client{
 		Transport: boundedTransport{transport, options.MaxResponseBytes},
-		// The address is what the user wrote, and nothing that a server sends us on to.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("making a client for %s failed", name)
@@ -146,19 +147,24 @@ func plain(err error) error {
 	return errors.New(text)
 }
 
-// boundedTransport refuses answers that would fill the memory.
+// boundedTransport refuses answers that would fill the memory, and to ask another server than the user
+// wrote.
 type boundedTransport struct {
 	http.RoundTripper
 	limit int64
 }
 
-// RoundTrip bounds the answer's body.
+// RoundTrip bounds the answer's body, and makes a redirect an error.
 func (b boundedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := b.RoundTripper.RoundTrip(request)
-	if err == nil {
-		response.Body = &boundedBody{response.Body, b.limit}
+	if err != nil {
+		return nil, err
 	}
-	return response, err
+	if response.StatusCode/100 == 3 {
+		return nil, errors.Join(errRedirected, response.Body.Close())
+	}
+	response.Body = &boundedBody{response.Body, b.limit}
+	return response, nil
 }
 
 // CloseIdleConnections lets http.Client reach the transport underneath.
