@@ -137,7 +137,8 @@ func (w *worker) isGone() bool {
 func (w *worker) run(ctx context.Context) {
 	nodeEnds := context.AfterFunc(ctx, func() { w.end(endTimeout) })
 	defer nodeEnds()
-	finished := w.pod.Status.Phase == corev1.PodSucceeded || w.pod.Status.Phase == corev1.PodFailed
+	phase := w.current().Status.Phase
+	finished := phase == corev1.PodSucceeded || phase == corev1.PodFailed
 	var helpers sync.WaitGroup
 	background, stopBackground := context.WithCancel(ctx)
 	if !finished {
