@@ -106,7 +106,8 @@ func startPrometheus(t *testing.T, targets ...*target) string {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	command := exec.CommandContext(ctx, program(t), "--config.file="+filepath.Join(folder, "prometheus.yml"),
-		"--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address=127.0.0.1:0")
+		"--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address=127.0.0.1:0",
+		"--scrape.discovery-reload-interval=100ms") // new targets wait 5s otherwise
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = 10 * time.Second
 	output, err := command.StderrPipe()
