@@ -10,11 +10,23 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/weighlock/weighlock/local/app"
+	"github.com/weighlock/weighlock/local/dns"
+	"github.com/weighlock/weighlock/local/envoy"
 	"github.com/weighlock/weighlock/local/fetch"
+	"github.com/weighlock/weighlock/local/git"
+	"github.com/weighlock/weighlock/local/kube"
+	"github.com/weighlock/weighlock/local/load"
+	"github.com/weighlock/weighlock/local/mesh"
+	"github.com/weighlock/weighlock/local/node"
+	"github.com/weighlock/weighlock/local/prometheus"
 	"github.com/weighlock/weighlock/local/sandbox"
+	"github.com/weighlock/weighlock/local/up"
 )
 
 func main() {
@@ -33,6 +45,30 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(fetch.Command())
+	root.AddGroup(&cobra.Group{ID: "stack", Title: "The stack:"}, &cobra.Group{ID: "part", Title: "Its parts, which run inside the sandbox:"})
+	for _, cmd := range []*cobra.Command{up.Command(), fetch.Command(), sandbox.Command()} {
+		cmd.GroupID = "stack"
+		root.AddCommand(cmd)
+	}
+	for _, cmd := range []*cobra.Command{
+		kube.Command(), node.Command(), dns.Command(), mesh.Command(), envoy.Command(),
+		prometheus.Command(), git.Command(), app.Command(), load.Command(),
+	} {
+		cmd.GroupID = "part"
+		root.AddCommand(stoppable(cmd))
+	}
 	return root
+}
+
+// stoppable ends a part's context at SIGINT and SIGTERM. The commands of the
+// stack do that themselves, on the inner side of the sandbox.
+func stoppable(cmd *cobra.Command) *cobra.Command {
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		cmd.SetContext(ctx)
+		return run(cmd, args)
+	}
+	return cmd
 }

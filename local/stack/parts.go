@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/weighlock/weighlock/local/address"
 	"github.com/weighlock/weighlock/local/envoy"
+	"github.com/weighlock/weighlock/local/mesh"
 	"github.com/weighlock/weighlock/local/supervise"
 )
 
@@ -108,10 +110,23 @@ func (s *Stack) envoy() (supervise.Part, error) {
 		Name: PartEnvoy,
 		Path: s.Programs.Envoy,
 		Args: arguments,
-		// Not /ready, for which the mesh must have something to serve.
-		Ready:       func(ctx context.Context) error { return answers(ctx, "http://"+address.EnvoyAdmin+"/server_info") },
+		// Not its own /ready, for which the mesh must have something to serve.
+		Ready:       connected,
 		StopTimeout: 3 * time.Second,
 	}, nil
+}
+
+// connected asks whether the mesh knows the cluster's Services, and an Envoy.
+func connected(ctx context.Context) error {
+	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	report, err := mesh.ReadStatus(ctx, client, address.MeshStatus)
+	if err != nil {
+		return err
+	}
+	if len(report.Sent) == 0 || report.Proxies == 0 {
+		return errors.New("it has not connected to the mesh")
+	}
+	return nil
 }
 
 // answers asks whether a URL is answered with 200.
