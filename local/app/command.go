@@ -1,0 +1,63 @@
+package app
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Command is the `app` subcommand. Each flag can be given by the environment
+// too, as SHOP_ERROR_RATE for --error-rate.
+func Command() *cobra.Command {
+	var listen string
+	o := Options{}
+	cmd := &cobra.Command{
+		Use:   "app",
+		Short: "Run an instance of the demo shop",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd.Flags()); err != nil {
+				return err
+			}
+			app, err := New(o)
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			var config net.ListenConfig
+			listener, err := config.Listen(ctx, "tcp", listen)
+			if err != nil {
+				return fmt.Errorf("listen for requests: %w", err)
+			}
+			return app.Serve(ctx, listener)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", net.JoinHostPort(os.Getenv("POD_IP"), "8080"), "address to serve on (default: port 8080 of $POD_IP)")
+	cmd.Flags().StringVar(&o.Version, "version", "v1", "version that replies name in X-Version")
+	cmd.Flags().Float64Var(&o.ErrorRate, "error-rate", 0, "share of requests, 0 to 1, that are answered with 500")
+	cmd.Flags().DurationVar(&o.Latency, "latency", 2*time.Millisecond, "mean time that an answer takes")
+	cmd.Flags().DurationVar(&o.Jitter, "latency-jitter", time.Millisecond, "how far single answers are off the mean at most")
+	cmd.Flags().DurationVar(&o.Drain, "drain", time.Second, "how long to serve on after SIGTERM")
+	return cmd
+}
+
+func fromEnvironment(flags *pflag.FlagSet) error {
+	var err error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "SHOP_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if value, ok := os.LookupEnv(name); ok && !f.Changed && err == nil {
+			if setErr := flags.Set(f.Name, value); setErr != nil {
+				err = fmt.Errorf("read %s: %w", name, setErr)
+			}
+		}
+	})
+	return err
+}
