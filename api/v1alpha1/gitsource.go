@@ -138,7 +138,7 @@ type GitSourceStatus struct {
 	// +optional
 	LastAttempted string `json:"lastAttempted,omitempty"`
 
-	// inventory lists what this GitSource applied, as <namespace>_<name>_<group>_<kind> with the version.
+	// inventory lists what this GitSource applied, as NAMESPACE_NAME_GROUP_KIND with the version.
 	// +listType=atomic
 	// +optional
 	Inventory []InventoryEntry `json:"inventory,omitempty"`
@@ -152,7 +152,7 @@ type GitSourceStatus struct {
 
 // InventoryEntry names one applied object.
 type InventoryEntry struct {
-	// id is <namespace>_<name>_<group>_<kind>.
+	// id is NAMESPACE_NAME_GROUP_KIND.
 	// +required
 	ID string `json:"id"`
 
