@@ -1,0 +1,93 @@
+// Package shop is the demo shop as git knows it: the files of examples/canary,
+// with the version that is wanted put in.
+package shop
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Name is that of the shop's namespace, Deployment, Service, Rollout and
+// GitSource, unless another namespace is asked for.
+const Name = "shop"
+
+const (
+	deploymentFile = "shop.yaml"
+	// What the example says of the version, and what is replaced.
+	exampleImage     = "demo-shop:1\n"
+	exampleArguments = "args: [--version=1]"
+)
+
+// Version is a version of the shop.
+type Version struct {
+	// Name is what it says in X-Version.
+	Name string
+	// ErrorRate is the share of requests, 0 to 1, that it answers with 500.
+	ErrorRate float64
+}
+
+// Example is the folder of the example in a checkout.
+func Example(root string) string {
+	return filepath.Join(root, "examples", "canary")
+}
+
+// Files are the contents of the repository, by path, with that version.
+func Files(root string, version Version) (map[string]string, error) {
+	folder := filepath.Join(Example(root), "git")
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, fmt.Errorf("read the example: %w", err)
+	}
+	files := map[string]string{}
+	for _, entry := range entries {
+		content, err := os.ReadFile(filepath.Join(folder, entry.Name())) //nolint:gosec // a file of the checkout
+		if err != nil {
+			return nil, fmt.Errorf("read the example: %w", err)
+		}
+		files[entry.Name()] = string(content)
+	}
+	if files[deploymentFile], err = version.put(files[deploymentFile]); err != nil {
+		return nil, err
+	}
+	return files, nil
+}
+
+// put puts the version into the Deployment's manifest.
+func (v Version) put(manifest string) (string, error) {
+	for _, old := range []string{exampleImage, exampleArguments} {
+		if strings.Count(manifest, old) != 1 {
+			return "", fmt.Errorf("put version %s into the example: %s does not hold %q once", v.Name, deploymentFile, strings.TrimSpace(old))
+		}
+	}
+	arguments := "--version=" + v.Name
+	if v.ErrorRate > 0 {
+		arguments += ", --error-rate=" + strconv.FormatFloat(v.ErrorRate, 'f', -1, 64)
+	}
+	return strings.NewReplacer(
+		exampleImage, "demo-shop:"+v.Name+"\n",
+		exampleArguments, "args: ["+arguments+"]",
+	).Replace(manifest), nil
+}
+
+// source is the manifest of what an administrator applies once, for another
+// namespace and repository.
+func source(root, namespace, url string) ([]byte, error) {
+	content, err := os.ReadFile(filepath.Join(Example(root), "gitsource.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("read the example: %w", err)
+	}
+	var out bytes.Buffer
+	for _, document := range strings.Split(string(content), "\n---\n") {
+		if strings.Contains(document, "kind: Namespace\n") {
+			document = strings.ReplaceAll(document, "name: "+Name, "name: "+namespace)
+		}
+		document = strings.ReplaceAll(document, "namespace: "+Name, "namespace: "+namespace)
+		document = strings.ReplaceAll(document, "url: http://git.git.svc.cluster.local/shop.git", "url: "+url)
+		out.WriteString(document + "\n---\n")
+	}
+	return out.Bytes(), nil
+}
