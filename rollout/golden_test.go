@@ -157,7 +157,7 @@ func compareGolden(t *testing.T, name, got string) {
 		}
 		return
 	}
-	want, err := os.ReadFile(path) //nolint:gosec // a path of this folder.
+	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func (w *world) step(survives int) rollout.Plan {
 
 // simulate runs a random rollout: commits, reverts, crashes, scaling and deletion in a random order.
 func simulate(seed uint64) *world {
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a simulation wants to be repeatable.
+	r := rand.New(rand.NewPCG(seed, 1))
 	spec := canary()
 	if r.IntN(5) == 0 {
 		spec.Steps = nil
@@ -74,7 +74,7 @@ func simulate(seed uint64) *world {
 		case n < 4:
 			w.commit(revisions[r.IntN(len(revisions))])
 		case n == 4:
-			w.replicas = int32(1 + r.IntN(5)) //nolint:gosec // small.
+			w.replicas = int32(1 + r.IntN(5))
 		case n == 5 && r.IntN(10) == 0:
 			w.deleting = true
 		}
@@ -98,7 +98,7 @@ func TestPlanFor_KeepsItsPromisesInRandomRollouts(t *testing.T) {
 		runs = 300
 	}
 	for seed := range runs {
-		w := simulate(uint64(seed)) //nolint:gosec // not negative.
+		w := simulate(uint64(seed))
 		if len(w.violations) > 0 {
 			t.Fatalf("seed %d: %s", seed, w.violations[0])
 		}

@@ -24,8 +24,8 @@ type Snapshot struct {
 	Verdict *analysis.Verdict
 	// Outage says why the metrics can't be had; empty while they can.
 	Outage string
-	// Unroutable says why the router can't express the Rollout's steps, or is not there at all; nil when all is well.
-	Unroutable *workload.Problem
+	// Obstacle says what else is in the way: a router that is not there or can't express a step, an analysis that makes no sense; nil when all is well.
+	Obstacle *workload.Problem
 }
 
 // Route is what the cluster holds of the route.

@@ -6,7 +6,7 @@ import "github.com/weighlock/weighlock/api/v1alpha1"
 func stalled(v *view) *Plan {
 	problem := v.Problem
 	if problem == nil {
-		problem = v.Unroutable
+		problem = v.Obstacle
 	}
 	if by := v.pausedBy(); problem == nil && by != "" {
 		return stall("PausedElsewhere", "spec.paused of the workload is written by "+by+" too: take it out of what "+by+" applies; Weighlock holds and releases the workload itself")

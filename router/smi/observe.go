@@ -93,7 +93,7 @@ func ownsSpec(entry metav1.ManagedFieldsEntry) bool {
 		return false
 	}
 	fields := map[string]json.RawMessage{}
-	if err := json.Unmarshal(entry.FieldsV1.Raw, &fields); err != nil {
+	if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
 		return false
 	}
 	_, ok := fields["f:spec"]

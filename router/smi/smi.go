@@ -19,8 +19,8 @@ import (
 	"github.com/weighlock/weighlock/router"
 )
 
-// AnnotationWrittenAt is on every TrafficSplit of Weighlock's: when its traffic was last changed, in
-// RFC 3339 with nanoseconds. SMI has no status from which to tell that the mesh has taken a change.
+// AnnotationWrittenAt is on every TrafficSplit of Weighlock's: when its traffic or its progress was last changed, in
+// RFC 3339 with nanoseconds: two steps may ask for the same traffic, and each has its own clock. SMI has no status from which to tell that the mesh has taken a change.
 const AnnotationWrittenAt = "weighlock.dev/written-at"
 
 // DefaultSettle is how long a mesh is given to take a change, unless told otherwise.
@@ -115,19 +115,14 @@ func (r *Router) Apply(ctx context.Context, target router.Target, traffic router
 		return obstructed(existing.GetName(), target)
 	}
 	want := render(speak, target, traffic)
-	at := ""
 	if existing != nil {
 		want.SetUID(existing.GetUID())
-		if sameTraffic(existing, want) {
-			at = existing.GetAnnotations()[AnnotationWrittenAt]
-			if at != "" && existing.GetAnnotations()[v1alpha1.AnnotationProgress] == traffic.Progress {
-				return nil
-			}
+		known := existing.GetAnnotations()
+		if sameTraffic(existing, want) && known[AnnotationWrittenAt] != "" && known[v1alpha1.AnnotationProgress] == traffic.Progress {
+			return nil
 		}
 	}
-	if at == "" {
-		at = r.clock.Now().UTC().Format(time.RFC3339Nano)
-	}
+	at := r.clock.Now().UTC().Format(time.RFC3339Nano)
 	want.SetAnnotations(map[string]string{v1alpha1.AnnotationProgress: traffic.Progress, AnnotationWrittenAt: at})
 	opts := []client.ApplyOption{client.FieldOwner(v1alpha1.FieldManager)}
 	if existing != nil {

@@ -1,0 +1,146 @@
+package controller
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// expectationLimit is how long a cache is waited for. Past it, an object was changed or deleted by somebody
+// else before the cache saw it.
+const expectationLimit = 30 * time.Second
+
+// Expectations remember what was written for each Rollout until the caches show it. A plan made from caches that
+// lag behind Weighlock's own writes would do things twice.
+type Expectations struct {
+	reader client.Reader
+	scheme *runtime.Scheme
+	clock  clock.PassiveClock
+
+	mu      sync.Mutex
+	pending map[string]map[objectKey]expectation
+}
+
+type objectKey struct {
+	schema.GroupVersionKind
+	types.NamespacedName
+}
+
+type expectation struct {
+	version string // empty for a deletion
+	uid     types.UID
+	since   time.Time
+}
+
+// NewExpectations makes Expectations of what reader shows.
+func NewExpectations(reader client.Reader, scheme *runtime.Scheme, clock clock.PassiveClock) *Expectations {
+	return &Expectations{reader: reader, scheme: scheme, clock: clock, pending: map[string]map[objectKey]expectation{}}
+}
+
+// Written notes an object as the API server returned it from a write.
+func (e *Expectations) Written(obj client.Object) {
+	e.note(obj, expectation{version: obj.GetResourceVersion(), uid: obj.GetUID(), since: e.clock.Now()})
+}
+
+// Deleted notes an object that was deleted.
+func (e *Expectations) Deleted(obj client.Object) {
+	e.note(obj, expectation{uid: obj.GetUID(), since: e.clock.Now()})
+}
+
+func (e *Expectations) note(obj client.Object, expected expectation) {
+	kind, err := apiutil.GVKForObject(obj, e.scheme)
+	owner := ownerOf(obj)
+	if err != nil || owner == "" {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.pending[owner] == nil {
+		e.pending[owner] = map[objectKey]expectation{}
+	}
+	e.pending[owner][objectKey{kind, client.ObjectKeyFromObject(obj)}] = expected
+}
+
+// ownerOf is the key of the Rollout that an object was written for, by its labels.
+func ownerOf(obj client.Object) string {
+	rollout := obj.GetLabels()[v1alpha1.LabelRollout]
+	if rollout == "" {
+		rollout = obj.GetLabels()[v1alpha1.LabelHeld]
+	}
+	if rollout == "" {
+		return ""
+	}
+	return obj.GetNamespace() + "/" + rollout
+}
+
+// Met says whether the caches show all that was written for the Rollout with that label value.
+func (e *Expectations) Met(ctx context.Context, namespace, label string) (bool, error) {
+	owner := namespace + "/" + label
+	e.mu.Lock()
+	pending := make(map[objectKey]expectation, len(e.pending[owner]))
+	for key, expected := range e.pending[owner] {
+		pending[key] = expected
+	}
+	e.mu.Unlock()
+	for key, expected := range pending {
+		met, err := e.shown(ctx, key, expected)
+		if err != nil || !met {
+			return false, err
+		}
+		e.mu.Lock()
+		if e.pending[owner][key] == expected {
+			delete(e.pending[owner], key)
+		}
+		if len(e.pending[owner]) == 0 {
+			delete(e.pending, owner)
+		}
+		e.mu.Unlock()
+	}
+	return true, nil
+}
+
+func (e *Expectations) shown(ctx context.Context, key objectKey, expected expectation) (bool, error) {
+	late := e.clock.Since(expected.since) > expectationLimit
+	obj := asCached(key.GroupVersionKind)
+	if err := e.reader.Get(ctx, key.NamespacedName, obj); err != nil {
+		if apierrors.IsNotFound(err) {
+			return expected.version == "" || late, nil
+		}
+		return false, err
+	}
+	if expected.version == "" || obj.GetUID() != expected.uid {
+		return obj.GetUID() != expected.uid || late, nil
+	}
+	order, err := resourceversion.CompareResourceVersion(obj.GetResourceVersion(), expected.version)
+	if err != nil {
+		return true, nil //nolint:nilerr // versions that can't be compared are taken as they are.
+	}
+	return order >= 0 || late, nil
+}
+
+// asCached is an empty object of a kind in the form in which the caches hold it.
+func asCached(kind schema.GroupVersionKind) client.Object {
+	switch kind {
+	case corev1.SchemeGroupVersion.WithKind("Service"):
+		return &corev1.Service{}
+	case appsv1.SchemeGroupVersion.WithKind("ControllerRevision"):
+		return &appsv1.ControllerRevision{}
+	}
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(kind)
+	return u
+}

@@ -1,0 +1,134 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/rollout"
+)
+
+// apply does a plan's actions in their order, and stops at the first that fails.
+func (r *RolloutReconciler) apply(ctx context.Context, obj *v1alpha1.Rollout, o *observation, plan rollout.Plan) error {
+	log := ctrl.LoggerFrom(ctx)
+	for _, action := range plan.Actions {
+		if err := r.act(ctx, obj, o, action); err != nil {
+			return fmt.Errorf("%s: %w", action, err)
+		}
+		log.Info("done", "action", action.String(), "why", plan.Why)
+		r.announce(obj, o, plan, action)
+	}
+	return nil
+}
+
+// act does one action. Each is idempotent.
+func (r *RolloutReconciler) act(ctx context.Context, obj *v1alpha1.Rollout, o *observation, action rollout.Action) error {
+	w, state := r.Workloads, o.snapshot.Workload
+	switch a := action.(type) {
+	case rollout.SetRoute:
+		return o.setRoute(ctx, a)
+	case rollout.ReleaseRoute:
+		return o.releaseRoute(ctx)
+	case rollout.Adopt:
+		return w.Adopt(ctx, o.ref, state)
+	case rollout.Disown:
+		return w.Disown(ctx, o.ref, state, a.Reason)
+	case rollout.Hold:
+		return w.Hold(ctx, o.ref, state)
+	case rollout.Release:
+		return w.Release(ctx, o.ref, state)
+	case rollout.Record:
+		return w.Record(ctx, o.ref, a.Template)
+	case rollout.MarkFailed:
+		return w.MarkFailed(ctx, o.ref, a.Revision, a.Reason)
+	case rollout.Forget:
+		return w.Forget(ctx, o.ref, a.Keep)
+	case rollout.Serve:
+		return w.Serve(ctx, o.ref, state)
+	case rollout.Unserve:
+		return w.Unserve(ctx, o.ref)
+	case rollout.Copy:
+		return w.Copy(ctx, o.ref, state, a.Revision, a.Replicas)
+	case rollout.Scale:
+		return w.Scale(ctx, o.ref, a.Revision, a.Replicas)
+	case rollout.DeleteCopy:
+		return w.DeleteCopy(ctx, o.ref, a.Revision)
+	case rollout.Finish:
+		r.forget(obj)
+		return nil
+	default:
+		return fmt.Errorf("unknown action %T", action)
+	}
+}
+
+// forget lets a Rollout go: its finalizer goes with the patch that ends the reconciliation.
+func (r *RolloutReconciler) forget(obj *v1alpha1.Rollout) {
+	controllerutil.RemoveFinalizer(obj, v1alpha1.Finalizer)
+	r.Monitor.Forget(keyOf(obj))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.gone, obj.UID)
+}
+
+func (o *observation) setRoute(ctx context.Context, a rollout.SetRoute) error {
+	routed, ok := o.routed(a.Traffic)
+	if !ok {
+		return fmt.Errorf("a track of %s is not there", a.Traffic)
+	}
+	routed.Progress = a.Progress.String()
+	for _, adapter := range o.routers {
+		if err := adapter.Apply(ctx, o.target, routed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *observation) releaseRoute(ctx context.Context) error {
+	for _, adapter := range o.routers {
+		if err := adapter.Release(ctx, o.target); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// announce tells people what was done, once, when it was.
+func (r *RolloutReconciler) announce(obj *v1alpha1.Rollout, o *observation, plan rollout.Plan, action rollout.Action) {
+	switch a := action.(type) {
+	case rollout.SetRoute:
+		if a.Event == "" {
+			return
+		}
+		kind := corev1.EventTypeNormal
+		if a.Warning {
+			kind = corev1.EventTypeWarning
+		}
+		r.Events.Event(obj, kind, a.Event, plan.Why)
+	case rollout.Copy:
+		r.Events.Event(obj, corev1.EventTypeNormal, "Started", strings.TrimSpace(plan.Why+o.origin()))
+	case rollout.Disown:
+		if a.Reason != "" {
+			r.Events.Event(obj, corev1.EventTypeWarning, "LeftPaused", "the workload is left paused: "+a.Reason)
+		}
+	}
+}
+
+// origin tells the commit that brought the workload's template, where it is known.
+func (o *observation) origin() string {
+	w := o.snapshot.Workload
+	if w == nil || w.Template.Commit == "" {
+		return ""
+	}
+	origin := ", from commit " + w.Template.Commit
+	if w.Template.Author != "" {
+		origin += " by " + w.Template.Author
+	}
+	return origin
+}
+

@@ -1,0 +1,57 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fluxcd/pkg/runtime/conditions"
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/rollout"
+)
+
+// report puts a plan into the status.
+func (r *RolloutReconciler) report(ctx context.Context, obj *v1alpha1.Rollout, o *observation, plan rollout.Plan) {
+	was := obj.Status
+	status := plan.Status
+	status.Conditions = was.Conditions
+	status.ObservedGeneration = obj.Generation
+	if o.answer != nil && status.Traffic != nil && status.Step != nil {
+		if share, measured := o.answer.Measurement.Share(); measured {
+			status.Traffic.Measured = fmt.Sprintf("%.1f%%", share*100)
+		}
+	}
+	obj.Status = status
+	switch {
+	case plan.Stalled:
+		r.stall(obj, plan.Reason, plan.Why)
+	case status.State == v1alpha1.StateIdle && len(plan.Actions) == 0:
+		conditions.Delete(obj, v1alpha1.ConditionStalled)
+		conditions.Delete(obj, v1alpha1.ConditionReconciling)
+		conditions.MarkTrue(obj, v1alpha1.ConditionReady, plan.Reason, "%s", plan.Why)
+	default:
+		conditions.Delete(obj, v1alpha1.ConditionStalled)
+		conditions.MarkReconciling(obj, plan.Reason, "%s", plan.Why)
+		conditions.MarkUnknown(obj, v1alpha1.ConditionReady, plan.Reason, "%s", plan.Why)
+	}
+	if was.State != status.State {
+		ctrl.LoggerFrom(ctx).Info("state", "from", was.State, "to", status.State, "reason", plan.Reason, "why", plan.Why)
+	}
+}
+
+// stall says that only a change from outside gets the Rollout further, and says it in an event when it is news.
+func (r *RolloutReconciler) stall(obj *v1alpha1.Rollout, reason, message string) {
+	news := conditions.GetReason(obj, v1alpha1.ConditionStalled) != reason || conditions.GetMessage(obj, v1alpha1.ConditionStalled) != message
+	conditions.Delete(obj, v1alpha1.ConditionReconciling)
+	conditions.MarkStalled(obj, reason, "%s", message)
+	conditions.MarkFalse(obj, v1alpha1.ConditionReady, reason, "%s", message)
+	obj.Status.ObservedGeneration = obj.Generation
+	if obj.Status.State != v1alpha1.StateRolledBack {
+		obj.Status.State = v1alpha1.StateStalled
+		if news {
+			r.Events.Event(obj, corev1.EventTypeWarning, reason, message)
+		}
+	}
+}

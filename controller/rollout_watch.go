@@ -1,0 +1,154 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/fluxcd/pkg/runtime/predicates"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/naming"
+	"github.com/weighlock/weighlock/router"
+	"github.com/weighlock/weighlock/workload/deployment"
+)
+
+// The indexes by which an event finds its Rollouts.
+const (
+	byLabel    = "label"
+	byWorkload = "workload"
+	byService  = "service"
+)
+
+// RolloutOptions say how Rollouts are worked on.
+type RolloutOptions struct {
+	// Concurrent is how many are worked on at a time.
+	Concurrent int
+	// RateLimiter spaces retries.
+	RateLimiter workqueue.TypedRateLimiter[reconcile.Request]
+	// Changes brings the keys, namespace/name, of Rollouts whose verdict changed.
+	Changes <-chan event.GenericEvent
+}
+
+// SetupWithManager has the manager run the reconciler: on changes of Rollouts, of what their workloads
+// are made of, of their routes and of their verdicts.
+func (r *RolloutReconciler) SetupWithManager(mgr ctrl.Manager, opts RolloutOptions) error {
+	for name, extract := range map[string]client.IndexerFunc{
+		byLabel:    func(o client.Object) []string { return []string{naming.LabelValue(o.GetName())} },
+		byWorkload: func(o client.Object) []string { return []string{o.(*v1alpha1.Rollout).Spec.Workload.Name} },
+		byService:  func(o client.Object) []string { return []string{o.(*v1alpha1.Rollout).Spec.Service.Name} },
+	} {
+		if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.Rollout{}, name, extract); err != nil {
+			return fmt.Errorf("indexing Rollouts by %s: %w", name, err)
+		}
+	}
+	build := ctrl.NewControllerManagedBy(mgr).
+		Named("rollout").
+		For(&v1alpha1.Rollout{}, builder.WithPredicates(
+			predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{}),
+		)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: opts.Concurrent, RateLimiter: opts.RateLimiter})
+	for _, watched := range deployment.Watched() {
+		build = build.Watches(watched, handler.EnqueueRequestsFromMapFunc(r.concerned))
+	}
+	if opts.Changes != nil {
+		build = build.WatchesRawSource(source.Channel(opts.Changes, &handler.EnqueueRequestForObject{}))
+	}
+	built, err := build.Build(r)
+	if err != nil {
+		return fmt.Errorf("building the controller of Rollouts: %w", err)
+	}
+	r.watches.begin(built, mgr.GetCache(), handler.TypedEnqueueRequestsFromMapFunc(r.concerned))
+	return nil
+}
+
+// concerned lists the Rollouts that an event about an object concerns.
+func (r *RolloutReconciler) concerned(ctx context.Context, obj client.Object) []reconcile.Request {
+	subject := deployment.SubjectOf(obj)
+	found := map[types.NamespacedName]struct{}{}
+	for index, value := range map[string]string{byLabel: subject.Rollout, byWorkload: subject.Workload, byService: subject.Service} {
+		if value == "" {
+			continue
+		}
+		var list v1alpha1.RolloutList
+		if err := r.Client.List(ctx, &list, client.InNamespace(obj.GetNamespace()), client.MatchingFields{index: value}); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "listing the rollouts that an event concerns", "index", index)
+			continue
+		}
+		for i := range list.Items {
+			found[client.ObjectKeyFromObject(&list.Items[i])] = struct{}{}
+		}
+	}
+	requests := make([]reconcile.Request, 0, len(found))
+	for key := range found {
+		requests = append(requests, reconcile.Request{NamespacedName: key})
+	}
+	return requests
+}
+
+// ChangeOf is the event that has a Rollout looked at again, by its key namespace/name.
+func ChangeOf(key string) event.GenericEvent {
+	namespace, name, _ := strings.Cut(key, "/")
+	obj := &v1alpha1.Rollout{}
+	obj.Namespace, obj.Name = namespace, name
+	return event.GenericEvent{Object: obj}
+}
+
+// watcher is a router whose routes can be watched once the cluster serves them.
+type watcher interface {
+	Watched() (client.Object, error)
+}
+
+// routeWatches start to watch routes when the cluster serves their kind, which may be long after the
+// controller started.
+type routeWatches struct {
+	controller controller.Controller
+	cache      cache.Cache
+	handler    handler.TypedEventHandler[client.Object, reconcile.Request]
+
+	mu      sync.Mutex
+	started map[string]bool
+}
+
+func (w *routeWatches) begin(c controller.Controller, from cache.Cache, to handler.TypedEventHandler[client.Object, reconcile.Request]) {
+	w.controller, w.cache, w.handler = c, from, to
+}
+
+// ensure watches the routes of a router, once.
+func (w *routeWatches) ensure(ctx context.Context, adapter router.Router) {
+	watchable, is := adapter.(watcher)
+	if !is || w.controller == nil {
+		return
+	}
+	obj, err := watchable.Watched()
+	if err != nil {
+		return // the cluster does not serve it: Observe says so
+	}
+	kind := obj.GetObjectKind().GroupVersionKind().String()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.started[kind] {
+		return
+	}
+	if err := w.controller.Watch(source.Kind(w.cache, obj, w.handler)); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "watching routes", "kind", kind)
+		return
+	}
+	if w.started == nil {
+		w.started = map[string]bool{}
+	}
+	w.started[kind] = true
+}
