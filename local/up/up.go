@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weighlock/weighlock/local/address"
+	"github.com/weighlock/weighlock/local/load"
+	"github.com/weighlock/weighlock/local/shop"
 	"github.com/weighlock/weighlock/local/stack"
 )
 
@@ -19,6 +21,7 @@ import (
 // keeps it until it is interrupted.
 func Command() *cobra.Command {
 	var options stack.Options
+	var rate float64
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start the whole stack and keep it running until Ctrl-C",
@@ -26,8 +29,17 @@ func Command() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			started := time.Now()
 			return stack.Run(cmd.Context(), options, func(ctx context.Context, s *stack.Stack) error {
-				if _, err := io.WriteString(cmd.OutOrStdout(), guide(s, time.Since(started))); err != nil {
+				seeded := !options.WithoutWeighlock
+				if seeded {
+					if err := seed(ctx, s); err != nil {
+						return err
+					}
+				}
+				if _, err := io.WriteString(cmd.OutOrStdout(), guide(s, time.Since(started), seeded, rate)); err != nil {
 					return err
+				}
+				if seeded && rate > 0 {
+					return send(ctx, rate)
 				}
 				<-ctx.Done()
 				return nil
@@ -35,7 +47,30 @@ func Command() *cobra.Command {
 		},
 	}
 	Flags(cmd, &options)
+	cmd.Flags().Float64Var(&rate, "rate", 50, "users' requests per second that reach the shop, without which nothing could be weighed; 0 for none")
 	return cmd
+}
+
+// seed has the cluster follow the repository, and commits the shop's first
+// version to it.
+func seed(ctx context.Context, s *stack.Stack) error {
+	repository, err := shop.Open(ctx, s, address.ShopRepository)
+	if err != nil {
+		return err
+	}
+	if _, err := repository.Commit(ctx, shop.Version{Name: "1"}, "Open the shop"); err != nil {
+		return err
+	}
+	return shop.Follow(ctx, s, address.ShopNamespace, address.ShopRepository)
+}
+
+// send sends users' requests until the stack ends.
+func send(ctx context.Context, rate float64) error {
+	generator, err := load.New(load.Options{URL: "http://" + address.Shop + "/", Rate: rate})
+	if err != nil {
+		return err
+	}
+	return generator.Run(ctx)
 }
 
 // Flags adds the flags of every command that starts a stack.
@@ -51,7 +86,7 @@ func Flags(cmd *cobra.Command, options *stack.Options) {
 }
 
 // guide says how to reach a stack from another shell.
-func guide(s *stack.Stack, took time.Duration) string {
+func guide(s *stack.Stack, took time.Duration, seeded bool, rate float64) string {
 	lines := []string{
 		"",
 		fmt.Sprintf("The local stack runs (%.1f s). In another shell:", took.Seconds()),
@@ -66,8 +101,26 @@ func guide(s *stack.Stack, took time.Duration) string {
 		"  mesh        http://" + s.Outside[stack.PortMesh] + "/status",
 		"  logs        " + s.Logs,
 		"",
-		"Ctrl-C stops it.",
+	}
+	if seeded {
+		lines = append(lines, try(rate)...)
+	}
+	lines = append(lines, "Ctrl-C stops it.", "")
+	return strings.Join(lines, "\n")
+}
+
+// try says what to do with a stack that serves the shop.
+func try(rate float64) []string {
+	return []string{
+		fmt.Sprintf("Version 1 of a shop goes live, and gets %.0f requests a second. Give it another, in the clone:", rate),
+		"",
+		"  sed -i 's/demo-shop:1/demo-shop:2/; s/--version=1/--version=2/' shop.yaml   # a good one",
+		"  git commit --all --message='Version 2' && git push origin main",
+		"",
+		"  sed -i 's/--version=2/--version=3, --error-rate=0.05/' shop.yaml             # a bad one",
+		"  git commit --all --message='Version 3' && git push origin main",
+		"",
+		"  kubectl get rollouts --namespace=shop --watch",
 		"",
 	}
-	return strings.Join(lines, "\n")
 }
