@@ -30,6 +30,9 @@ const (
 	// GitSource's name.
 	LabelSource = "weighlock.dev/source"
 
+	// LabelSourceNamespace goes with LabelSource. Its value is the GitSource's namespace.
+	LabelSourceNamespace = "weighlock.dev/source-namespace"
+
 	// AnnotationProgress is on the route of a Rollout (a TrafficSplit, say). It holds
 	// how far the rollout is, as JSON, written together with the traffic.
 	AnnotationProgress = "weighlock.dev/progress"
