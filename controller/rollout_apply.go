@@ -131,4 +131,3 @@ func (o *observation) origin() string {
 	}
 	return origin
 }
-

@@ -49,11 +49,11 @@ func run(ctx context.Context, opts options) error {
 	if err != nil {
 		return fmt.Errorf("making the recorder of events: %w", err)
 	}
-	shared := metrics.MustMakeRecorder()
-	if err := setupRollouts(mgr, opts, recorder, fluxcontroller.NewMetrics(mgr, shared, v1alpha1.Finalizer)); err != nil {
+	measures := fluxcontroller.NewMetrics(mgr, metrics.MustMakeRecorder(), v1alpha1.Finalizer)
+	if err := setupRollouts(mgr, opts, recorder, measures); err != nil {
 		return err
 	}
-	if err := setupGitSources(mgr, opts, recorder); err != nil {
+	if err := setupGitSources(mgr, opts, recorder, measures); err != nil {
 		return err
 	}
 	if err := mgr.Start(ctx); err != nil {
@@ -160,4 +160,12 @@ func setupRollouts(mgr ctrl.Manager, opts options, recorder *events.Recorder, me
 	})
 }
 
-func setupGitSources(_ ctrl.Manager, _ options, _ *events.Recorder) error { return nil }
+func setupGitSources(mgr ctrl.Manager, opts options, recorder *events.Recorder, measures fluxcontroller.Metrics) error {
+	reconciler := &controller.GitSourceReconciler{
+		Client: mgr.GetClient(), Config: mgr.GetConfig(), Events: recorder, Metrics: measures, Clock: clock.RealClock{},
+	}
+	return reconciler.SetupWithManager(mgr, controller.GitSourceOptions{
+		Concurrent:  opts.concurrent,
+		RateLimiter: fluxcontroller.GetRateLimiter(opts.limiter),
+	})
+}
