@@ -23,7 +23,7 @@ type histogram struct {
 
 func bucket(us uint64) int {
 	if us < subBuckets {
-		return int(us) //nolint:gosec // Less than 32.
+		return int(us)
 	}
 	shift := bits.Len64(us) - subBits - 1
 	return min(buckets-1, shift<<subBits+int(us>>shift)) //nolint:gosec // A few bits are left.
@@ -39,7 +39,7 @@ func upper(b int) float64 {
 }
 
 func (h *histogram) add(d time.Duration) {
-	h.counts[bucket(uint64(max(0, d.Microseconds())))]++ //nolint:gosec // Not negative.
+	h.counts[bucket(uint64(max(0, d.Microseconds())))]++
 	h.total++
 }
 

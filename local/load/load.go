@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -187,9 +188,7 @@ func (g *Generator) exchange(ctx context.Context, tenant string) (status int, ve
 	if err != nil {
 		return 0, "", fmt.Errorf("make a request: %w", err)
 	}
-	for name, values := range g.options.Header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, g.options.Header)
 	if host := g.options.Header.Get("Host"); host != "" {
 		request.Host = host
 	}

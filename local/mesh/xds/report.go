@@ -60,7 +60,7 @@ type Pending struct {
 
 // Route finds the report on a Service port; false if Envoy does not, and will
 // not, listen on it.
-func (r Report) Route(namespace, service string, port uint16) (RouteReport, bool) {
+func (r *Report) Route(namespace, service string, port uint16) (RouteReport, bool) {
 	i := slices.IndexFunc(r.Routes, func(rr RouteReport) bool {
 		return rr.Namespace == namespace && rr.Service == service && rr.Port == port
 	})
