@@ -38,6 +38,9 @@ func (f *confinedFS) kustomize(path string) (objects []*unstructured.Unstructure
 	}()
 	result, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(f, filepath.Join(f.dir, root))
 	if err != nil {
+		if f.refused != nil {
+			err = f.refused
+		}
 		return nil, fmt.Errorf("build the kustomization %s: %w", f.show(path), f.shorten(err))
 	}
 	for _, resource := range result.Resources() {

@@ -72,7 +72,7 @@ type budget struct {
 
 	mu      sync.Mutex
 	bytes   int64
-	files   int
+	files   map[string]struct{}
 	refusal error
 }
 
@@ -94,8 +94,12 @@ func (b *budget) err() error {
 
 func (b *budget) addFile(name string) error {
 	b.mu.Lock()
-	b.files++
-	over := b.files > b.limits.Files
+	if b.files == nil {
+		b.files = map[string]struct{}{}
+	}
+	// A checkout may open a file more than once.
+	b.files[name] = struct{}{}
+	over := len(b.files) > b.limits.Files
 	b.mu.Unlock()
 	if over {
 		return b.refuse("it holds more than %d files (at %s)", b.limits.Files, name)

@@ -22,6 +22,8 @@ type confinedFS struct {
 	root   *os.Root
 	limits Limits
 	read   int64
+	// refused keeps the first refusal: kustomize tries other ways after an error, and reports those.
+	refused error
 }
 
 func newConfinedFS(dir string, limits Limits) (*confinedFS, error) {
@@ -74,6 +76,14 @@ func (f *confinedFS) stat(path string) (fs.FileInfo, error) {
 
 // ReadFile returns the content of a file that is inside, regular, small enough, and no YAML bomb.
 func (f *confinedFS) ReadFile(path string) ([]byte, error) {
+	content, err := f.readFile(path)
+	if f.refused == nil && (errors.Is(err, ErrLimit) || errors.Is(err, ErrPath)) {
+		f.refused = err
+	}
+	return content, err
+}
+
+func (f *confinedFS) readFile(path string) ([]byte, error) {
 	rel, err := f.rel(path)
 	if err != nil {
 		return nil, err
