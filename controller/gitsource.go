@@ -124,9 +124,10 @@ func (r *GitSourceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		// What was reported last stays true: nothing changes it meanwhile.
 		return ctrl.Result{}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, sourceTimeout(obj))
+	// The status is written after the sync, and so not within its time.
+	within, cancel := context.WithTimeout(ctx, sourceTimeout(obj))
 	defer cancel()
-	return r.report(ctx, obj, r.sync(ctx, obj, patcher))
+	return r.report(ctx, obj, r.sync(within, obj, patcher))
 }
 
 // sourceError is why a sync failed, in the words of conditions and events.

@@ -3,6 +3,7 @@ package gitsource
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -37,10 +38,8 @@ func (f *confinedFS) build(path string) ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		if isKustomization(name) {
-			return f.kustomize(path)
-		}
+	if slices.ContainsFunc(names, isKustomization) {
+		return f.kustomize(path)
 	}
 	return f.plain(path)
 }

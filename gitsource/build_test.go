@@ -125,6 +125,7 @@ func TestBuild_SaysWhereATreeIsBroken(t *testing.T) {
 		"no apiVersion":           {files: map[string]string{"deploy/a.yaml": "# one\nkind: ConfigMap\n"}, says: []string{"deploy/a.yaml: document 1: line 2: apiVersion"}},
 		"no kind":                 {files: map[string]string{"deploy/a.yaml": "apiVersion: v1\n"}, says: []string{"kind is missing"}},
 		"no name":                 {files: map[string]string{"deploy/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: x-}\n"}, says: []string{"without metadata.name"}},
+		"a name that is no text":  {files: map[string]string{"deploy/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n"}, says: []string{"deploy/a.yaml", "quotes"}},
 		"no object":               {files: map[string]string{"deploy/a.yaml": "- 1\n- 2\n"}, says: []string{"deploy/a.yaml", "not a Kubernetes object"}},
 		"the same twice":          {files: map[string]string{"deploy/a.yaml": named("a"), "deploy/b.yaml": named("a")}, says: []string{"deploy/b.yaml", "deploy/a.yaml already"}},
 		"a nested base":           {files: map[string]string{"deploy/x/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"}, says: []string{"deploy/x/kustomization.yaml", "set spec.path"}},

@@ -222,8 +222,7 @@ func fetchError(attempt string, repository Repository, err error) error {
 	case errors.Is(err, transport.ErrEmptyRemoteRepository), errors.Is(err, plumbing.ErrReferenceNotFound):
 		return fmt.Errorf("%w: the repository has no branch %q", ErrBranch, repository.Branch)
 	default:
-		var noMatch git.NoMatchingRefSpecError
-		if errors.As(err, &noMatch) {
+		if _, ok := errors.AsType[git.NoMatchingRefSpecError](err); ok {
 			return fmt.Errorf("%w: the repository has no branch %q", ErrBranch, repository.Branch)
 		}
 		return fmt.Errorf("%s of %s: %w", attempt, repository.URL, err)

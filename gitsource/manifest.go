@@ -125,7 +125,7 @@ func validate(object *unstructured.Unstructured) error {
 		return errors.New("a kustomization inside of a plain folder: set spec.path to its folder, " +
 			"or put a kustomization.yaml that lists it into the folder of spec.path")
 	case nameErr != nil:
-		return errors.New("metadata or metadata.name has the wrong type")
+		return errors.New("metadata.name is no text: put it in quotes (YAML reads y, on and 1.0 as something else)")
 	case !hasName || object.GetName() == "":
 		return fmt.Errorf("%s without metadata.name (metadata.generateName can't be synced)", object.GetKind())
 	}

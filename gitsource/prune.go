@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -96,7 +95,7 @@ func (a *Applier) pruneOne(ctx context.Context, target *unstructured.Unstructure
 		return false, nil
 	}
 	err = a.client.Delete(ctx, target, client.PropagationPolicy(metav1.DeletePropagationBackground),
-		client.Preconditions{UID: ptr.To(target.GetUID())})
+		client.Preconditions{UID: new(target.GetUID())})
 	if client.IgnoreNotFound(err) != nil {
 		return false, fmt.Errorf("prune %w", a.explain(target, err))
 	}

@@ -42,7 +42,7 @@ func yield(object, existing *unstructured.Unstructured) {
 			continue
 		}
 		var owned map[string]any
-		if err := json.Unmarshal(entry.FieldsV1.Raw, &owned); err != nil {
+		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &owned); err != nil {
 			continue
 		}
 		without(object.Object, owned)
@@ -70,8 +70,7 @@ func without(value, owned map[string]any) {
 
 // unwrapDryRun drops the wrapping that names the object once more.
 func unwrapDryRun(err error) error {
-	var dryRun *ssaerrors.DryRunErr
-	if errors.As(err, &dryRun) {
+	if dryRun, ok := errors.AsType[*ssaerrors.DryRunErr](err); ok {
 		return dryRun.Unwrap()
 	}
 	return err

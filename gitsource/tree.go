@@ -128,8 +128,7 @@ func (f *confinedFS) explain(rel string, err error) error {
 
 // unwrapPath drops the absolute path that the os package puts into its errors.
 func unwrapPath(err error) error {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err
 	}
 	return err

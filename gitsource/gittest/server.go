@@ -33,14 +33,14 @@ type Repository struct {
 }
 
 // New serves an empty repository. The test is skipped where there is no git.
-func New(t testing.TB) *Repository {
-	t.Helper()
+func New(tb testing.TB) *Repository {
+	tb.Helper()
 	program, err := exec.LookPath("git")
 	if err != nil {
-		t.Skip("needs git to serve a repository")
+		tb.Skip("needs git to serve a repository")
 	}
-	root := t.TempDir()
-	r := &Repository{t: t, Path: filepath.Join(root, "shop.git"), work: filepath.Join(root, "work")}
+	root := tb.TempDir()
+	r := &Repository{t: tb, Path: filepath.Join(root, "shop.git"), work: filepath.Join(root, "work")}
 	r.git(root, "init", "-q", "--bare", "-b", Branch, r.Path)
 	r.git(root, "init", "-q", "-b", Branch, r.work)
 	r.git(r.work, "remote", "add", "origin", r.Path)
@@ -56,7 +56,7 @@ func New(t testing.TB) *Repository {
 		}
 		backend.ServeHTTP(w, req)
 	}))
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	r.URL = server.URL + "/shop.git"
 	return r
 }
