@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -92,9 +93,7 @@ func (e *Expectations) Met(ctx context.Context, namespace, label string) (bool, 
 	owner := namespace + "/" + label
 	e.mu.Lock()
 	pending := make(map[objectKey]expectation, len(e.pending[owner]))
-	for key, expected := range e.pending[owner] {
-		pending[key] = expected
-	}
+	maps.Copy(pending, e.pending[owner])
 	e.mu.Unlock()
 	for key, expected := range pending {
 		met, err := e.shown(ctx, key, expected)

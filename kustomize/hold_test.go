@@ -39,10 +39,12 @@ func TestHold_PausesInTheWriteThatChangesTheTemplate(t *testing.T) {
 	held := map[string]write{
 		"server-side apply from git": applyImage("v2"),
 		"replace": func(t *testing.T, present *appsv1.Deployment) error {
+			t.Helper()
 			present.Spec.Template.Spec.Containers[0].Image = "shop:v2"
 			return server.Update(t.Context(), present)
 		},
 		"replace that says paused is false": func(t *testing.T, present *appsv1.Deployment) error {
+			t.Helper()
 			present.Spec.Template.Spec.Containers[0].Image = "shop:v2"
 			present.Spec.Paused = false
 			return server.Update(t.Context(), present)
@@ -56,6 +58,7 @@ func TestHold_PausesInTheWriteThatChangesTheTemplate(t *testing.T) {
 		"taking the label off in the same write": patch(types.StrategicMergePatchType,
 			`{"metadata":{"labels":{"weighlock.dev/held":null}},"spec":{"template":{"spec":{"containers":[{"name":"shop","image":"shop:v2"}]}}}}`),
 		"putting the label on in the same write": func(t *testing.T, present *appsv1.Deployment) error {
+			t.Helper()
 			if err := patch(types.MergePatchType, `{"metadata":{"labels":{"weighlock.dev/held":null}}}`)(t, present); err != nil {
 				return err
 			}
@@ -81,14 +84,17 @@ func TestHold_LeavesOtherWritesAlone(t *testing.T) {
 		"a label":                 patch(types.MergePatchType, `{"metadata":{"labels":{"team":"shop"}}}`),
 		"replicas":                patch(types.MergePatchType, `{"spec":{"replicas":5}}`),
 		"the scale subresource": func(t *testing.T, present *appsv1.Deployment) error {
+			t.Helper()
 			scale := &autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: 4}}
 			return server.SubResource("scale").Update(t.Context(), present, client.WithSubResourceBody(scale))
 		},
 		"status": func(t *testing.T, present *appsv1.Deployment) error {
+			t.Helper()
 			present.Status.ObservedGeneration = present.Generation
 			return server.Status().Update(t.Context(), present)
 		},
 		"a new template without the label": func(t *testing.T, present *appsv1.Deployment) error {
+			t.Helper()
 			if err := patch(types.MergePatchType, `{"metadata":{"labels":{"weighlock.dev/held":null}}}`)(t, present); err != nil {
 				return err
 			}
@@ -153,18 +159,21 @@ func TestHold_ShowsNoDriftWhereNothingChanged(t *testing.T) {
 
 func patch(kind types.PatchType, content string) write {
 	return func(t *testing.T, present *appsv1.Deployment) error {
+		t.Helper()
 		return server.Patch(t.Context(), present.DeepCopy(), client.RawPatch(kind, []byte(content)))
 	}
 }
 
 func applyImage(version string) write {
 	return func(t *testing.T, present *appsv1.Deployment) error {
+		t.Helper()
 		return server.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(parse(t, version, present.Namespace)), client.FieldOwner(git))
 	}
 }
 
 // release is what Weighlock does: it applies paused alone.
 func release(t *testing.T, present *appsv1.Deployment) error {
+	t.Helper()
 	released := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "apps/v1", "kind": "Deployment",
 		"metadata": map[string]any{"name": present.Name, "namespace": present.Namespace},

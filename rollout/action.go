@@ -91,6 +91,7 @@ func (a DeleteCopy) String() string { return "delete copy " + a.Revision }
 func (ReleaseRoute) String() string { return "release the route" }
 func (Finish) String() string       { return "let the rollout go" }
 func (a SetRoute) String() string   { return fmt.Sprintf("route %s (%s)", a.Traffic, a.Progress.Phase) }
+
 func trackName(track string) string {
 	if track == "" {
 		return "workload"

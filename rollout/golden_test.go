@@ -48,8 +48,8 @@ func TestPlanFor_GoldenLogs(t *testing.T) {
 	blueGreen := v1alpha1.RolloutSpec{
 		TotalWeight: 100, AbortDelay: duration(30 * time.Second), Analysis: &v1alpha1.Analysis{},
 		Steps: []v1alpha1.Step{
-			{Name: "green", Weight: ptr(int32(0)), Replicas: ptr(intstr.FromString("100%")), Hold: duration(10 * time.Second)},
-			{Name: "switch", Weight: ptr(int32(100))},
+			{Name: "green", Weight: new(int32(0)), Replicas: new(intstr.FromString("100%")), Hold: duration(10 * time.Second)},
+			{Name: "switch", Weight: new(int32(100))},
 		},
 	}
 	for name, play := range map[string]func() *world{

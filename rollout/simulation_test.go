@@ -12,7 +12,8 @@ import (
 	"github.com/weighlock/weighlock/rollout"
 )
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline
+func ptr[T any](v T) *T { return new(v) }
 
 func duration(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration: d} }
 
@@ -21,8 +22,8 @@ func canary() v1alpha1.RolloutSpec {
 	return v1alpha1.RolloutSpec{
 		TotalWeight: 100, AbortDelay: duration(30 * time.Second), Analysis: &v1alpha1.Analysis{},
 		Steps: []v1alpha1.Step{
-			{Weight: ptr(int32(10))},
-			{Weight: ptr(int32(50)), Hold: duration(20 * time.Second)},
+			{Weight: new(int32(10))},
+			{Weight: new(int32(50)), Hold: duration(20 * time.Second)},
 		},
 	}
 }

@@ -120,5 +120,6 @@ func clusterMatcher(counts map[string]*analysis.Counts) matcher {
 }
 
 func envoyMetric(name string, clusters matcher) string {
-	return selector{name, []matcher{clusters}}.String()
+	asked := selector{name, []matcher{clusters}}
+	return asked.String()
 }

@@ -132,7 +132,7 @@ func cutString(text string) (value, rest string, err error) {
 		if multibyte {
 			plain.WriteRune(char)
 		} else {
-			plain.WriteByte(byte(char))
+			plain.WriteByte(byte(char)) //nolint:gosec // Not multibyte: less than 256.
 		}
 		body = tail
 	}
@@ -141,7 +141,7 @@ func cutString(text string) (value, rest string, err error) {
 
 // replace puts values in the place of {service} and its like. Inside a regular expression they match
 // literally.
-func (s selector) replace(values map[string]string) (selector, error) {
+func (s *selector) replace(values map[string]string) (selector, error) {
 	result := selector{metric: s.metric}
 	if placeholder.MatchString(s.metric) {
 		return selector{}, errors.New("can't have a placeholder in the metric's name")
@@ -176,7 +176,7 @@ func replace(template string, values map[string]string, literal func(string) str
 }
 
 // String writes the selector in PromQL.
-func (s selector) String() string {
+func (s *selector) String() string {
 	var text strings.Builder
 	// A name in quotes inside the braces is not understood by servers older than 3.0: only for those that need it.
 	if identifier.FindString(s.metric) == s.metric {

@@ -87,7 +87,7 @@ func TestGitSource_GetsDefaults(t *testing.T) {
 	want.Path = "./"
 	want.Interval = &metav1.Duration{Duration: time.Minute}
 	want.Timeout = &metav1.Duration{Duration: 2 * time.Minute}
-	want.Prune = ptr.To(true)
+	want.Prune = new(true)
 	if err := server.Create(t.Context(), source); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func fullStatus() v1alpha1.RolloutStatus {
 		WaitingFor:         "hold, 20s more",
 		Incumbent:          &v1alpha1.RevisionStatus{Revision: "5d9f", Track: "checkout", Replicas: 2, Ready: 2, Commit: "0a1b2c3d", Author: "Ada"},
 		Candidate:          &v1alpha1.RevisionStatus{Revision: "7c4b", Track: "checkout-7c4b", Replicas: 1, Ready: 1, Failed: "error rate"},
-		Step:               &v1alpha1.StepStatus{Index: 1, Position: "2/5", Name: "pilot", Since: ptr.To(metav1.NewTime(time.Unix(1700000000, 0)))},
+		Step:               &v1alpha1.StepStatus{Index: 1, Position: "2/5", Name: "pilot", Since: new(metav1.NewTime(time.Unix(1700000000, 0)))},
 		Traffic:            &v1alpha1.TrafficStatus{Asked: "5%", Measured: "4.8%", Taken: true},
 		Verdict:            &v1alpha1.VerdictStatus{Outcome: v1alpha1.OutcomeInconclusive, Message: "20 requests more"},
 		Hold:               v1alpha1.HoldAdmission,
@@ -178,7 +178,9 @@ func printsEveryColumn(t *testing.T, resource, name string) {
 	config.APIPath = "/apis"
 	config.GroupVersion = &schema.GroupVersion{Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version}
 	scheme := runtime.NewScheme()
-	metav1.AddMetaToScheme(scheme)
+	if err := metav1.AddMetaToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	asks, err := rest.RESTClientFor(config)
 	if err != nil {

@@ -28,7 +28,7 @@ func Command() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := syscall.Exec(path, append([]string{path}, args...), os.Environ()); err != nil { //nolint:gosec // The program is the user's to choose.
+			if err := syscall.Exec(path, append([]string{path}, args...), os.Environ()); err != nil {
 				return fmt.Errorf("run Envoy: %w", err)
 			}
 			return nil

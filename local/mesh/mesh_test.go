@@ -124,7 +124,7 @@ spec:
 	var taken xds.Traffic
 	eventually(t, fmt.Sprintf("%d:%d to be in force", one, two), func() error {
 		route := route(t, namespace)
-		if route.InForce == nil || route.InForce.Weights["one"] != uint32(one) || route.InForce.Weights["two"] != uint32(two) { //nolint:gosec // small
+		if route.InForce == nil || route.InForce.Weights["one"] != uint32(one) || route.InForce.Weights["two"] != uint32(two) {
 			return fmt.Errorf("in force %+v, pending %+v", route.InForce, route.Pending)
 		}
 		taken = *route.InForce

@@ -103,7 +103,7 @@ func (c *container) baseEnvironment(hostname string) environ.Environment {
 // files are those that every container finds.
 func (c *container) files(hostname string) map[string]string {
 	namespace := c.worker.key.Namespace
-	return map[string]string{
+	return map[string]string{ //nolint:gosec // no credentials
 		"/etc/hostname": hostname + "\n",
 		"/etc/hosts":    "127.0.0.1\tlocalhost\n::1\tlocalhost\n" + c.worker.facts.PodIP + "\t" + hostname + "\n",
 		"/etc/resolv.conf": "nameserver " + c.worker.node.ClusterDNS + "\n" +

@@ -65,7 +65,7 @@ func newWorker(n *node, pod *corev1.Pod) *worker {
 		w.start = *pod.Status.StartTime
 	}
 	w.stop, w.stopNow = context.WithCancel(context.Background())
-	w.kill, w.killNow = context.WithCancel(context.Background())
+	w.kill, w.killNow = context.WithCancel(context.Background()) //nolint:gosec // end cancels it
 	for _, spec := range pod.Spec.InitContainers {
 		w.init = append(w.init, newContainer(w, spec, pod.Status.InitContainerStatuses))
 	}
@@ -145,7 +145,7 @@ func (w *worker) run(ctx context.Context) {
 		helpers.Go(func() { w.report(background) })
 		if w.awaitVolumes(ctx) {
 			helpers.Go(func() { w.refreshVolumes(background) })
-			w.runContainers()
+			w.runContainers() //nolint:contextcheck // a pod outlives the node's context by its grace period
 		}
 	}
 	// A pod that is done waits to be deleted.

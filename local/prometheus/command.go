@@ -34,7 +34,7 @@ func Command() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := syscall.Exec(part.Path, append([]string{part.Path}, part.Args...), os.Environ()); err != nil { //nolint:gosec // the stack's own program
+			if err := syscall.Exec(part.Path, append([]string{part.Path}, part.Args...), os.Environ()); err != nil {
 				return fmt.Errorf("run Prometheus: %w", err)
 			}
 			return nil

@@ -69,7 +69,7 @@ func setUp(ctx context.Context) (int, error) {
 	}
 	// Not os/exec: its Wait and the reaping of orphans would take each
 	// other's children.
-	pid, err := syscall.ForkExec("/proc/self/exe", os.Args, &syscall.ProcAttr{Env: env, Files: []uintptr{0, 1, 2}})
+	pid, err := syscall.ForkExec("/proc/self/exe", os.Args, &syscall.ProcAttr{Env: env, Files: []uintptr{0, 1, 2}}) //nolint:gosec // it starts itself again
 	if err != nil {
 		return 0, fmt.Errorf("start the program inside the sandbox: %w", err)
 	}

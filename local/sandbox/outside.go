@@ -69,8 +69,7 @@ func enter(ctx context.Context, options Options, tryOnly bool) error {
 	if readErr != nil {
 		return fmt.Errorf("read the sandbox's state: %w", readErr)
 	}
-	var exit *exec.ExitError
-	if errors.As(waitErr, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](waitErr); ok {
 		return &ExitError{Code: exitCode(exit.Sys().(syscall.WaitStatus))}
 	}
 	if waitErr != nil {
@@ -99,7 +98,7 @@ func tryInit(env []string, ports []*os.File, userNamespace bool) (*exec.Cmd, *os
 	}
 	defer func() { _ = writer.Close() }()
 	// No context: init is stopped by signals first, and killed only by pass.
-	cmd := exec.Command("/proc/self/exe") //nolint:gosec,noctx // the program itself, stopped by pass
+	cmd := exec.Command("/proc/self/exe") //nolint:noctx // the program itself, stopped by pass
 	cmd.Args = os.Args
 	cmd.Env = env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr

@@ -74,7 +74,7 @@ func serve(ctx context.Context, in sandbox.Inside) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		resolver, _ := os.ReadFile("/etc/resolv.conf")
 		status, _ := os.ReadFile("/proc/self/status")
 		_, hidden := os.Stat("/proc/" + in.Values["pid"] + "/root")

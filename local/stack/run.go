@@ -52,7 +52,7 @@ type Options struct {
 	// default is a kubelet's, 10 s.
 	RestartBase time.Duration
 	// OtherProgram says that this program is not the local stack's own (a
-	// test is not), so that that one must be built.
+	// test is not), so that it must be built.
 	OtherProgram bool
 	// Progress is where to say what happens; the default is stderr.
 	Progress *os.File

@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// Namespace and Deployment are where Weighlock runs.
-	Namespace  = "weighlock-system"
+	// Namespace is where Weighlock runs.
+	Namespace = "weighlock-system"
+	// Deployment is what runs it.
 	Deployment = "weighlock"
 
 	installTimeout = 60 * time.Second
@@ -109,7 +110,7 @@ func (s *Stack) podLog() string {
 		}
 		return nil
 	})
-	content, err := os.ReadFile(newest) //nolint:gosec // a log of the stack
+	content, err := os.ReadFile(newest)
 	if err != nil {
 		return ""
 	}

@@ -48,7 +48,7 @@ func (r *running) start() error {
 		return fmt.Errorf("open the log of %s: %w", r.part.Name, err)
 	}
 	// No context: the part is stopped in order, by signals.
-	cmd := exec.Command(r.part.Path, r.part.Args...) //nolint:gosec,noctx // the stack's own programs
+	cmd := exec.Command(r.part.Path, r.part.Args...) //nolint:noctx // the stack's own programs
 	cmd.Env = append(os.Environ(), r.part.Env...)
 	cmd.Dir = r.part.Dir
 	cmd.Stdout, cmd.Stderr = log, log
@@ -206,7 +206,7 @@ func (r *running) pid() int {
 
 // tail is the end of a log, indented to stand out in an error.
 func tail(path string) string {
-	file, err := os.Open(path) //nolint:gosec // a log of the stack
+	file, err := os.Open(path)
 	if err != nil {
 		return ""
 	}

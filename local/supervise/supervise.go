@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -129,8 +130,8 @@ func (s *Supervisor) Stop() {
 	s.mu.Lock()
 	parts := s.parts
 	s.mu.Unlock()
-	for i := len(parts) - 1; i >= 0; i-- {
-		parts[i].stop()
+	for _, part := range slices.Backward(parts) {
+		part.stop()
 	}
 }
 

@@ -200,7 +200,7 @@ func setIfAny(to *unstructured.Unstructured, value any, fields ...string) {
 }
 
 // pausedFields is what managedFields say of a manager that owns the pause.
-var pausedFields = &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:paused":{}}}`)}
+var pausedFields = metav1.NewFieldsV1(`{"f:spec":{"f:paused":{}}}`)
 
 // trimManagers keeps of managedFields only who owns the pause.
 func trimManagers(u *unstructured.Unstructured) {

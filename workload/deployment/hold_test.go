@@ -57,7 +57,7 @@ func TestAdopt_RestartsNothing_AndDisownLeavesNothing(t *testing.T) {
 	}
 	for _, entry := range after.ManagedFields {
 		if entry.Manager == v1alpha1.FieldManager {
-			t.Errorf("Weighlock still owns %s", entry.FieldsV1.Raw)
+			t.Errorf("Weighlock still owns %s", entry.FieldsV1.GetRawString())
 		}
 	}
 }

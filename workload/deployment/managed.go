@@ -23,7 +23,7 @@ func owns(entry metav1.ManagedFieldsEntry, path ...string) bool {
 	if entry.FieldsV1 == nil {
 		return false
 	}
-	raw := entry.FieldsV1.Raw
+	raw := entry.FieldsV1.GetRawBytes()
 	for _, name := range path {
 		fields := map[string]json.RawMessage{}
 		if err := json.Unmarshal(raw, &fields); err != nil {

@@ -28,7 +28,7 @@ func chooseEscape(ref workload.Reference, deployment *unstructured.Unstructured,
 	problem := func(format string, args ...any) *workload.Problem {
 		return &workload.Problem{Reason: ReasonSelectorNotEscapable, Message: fmt.Sprintf(format, args...)}
 	}
-	chosen := ""
+	var chosen string
 	switch {
 	case ref.TrackLabel != "":
 		if !slices.Contains(keys, ref.TrackLabel) {

@@ -84,7 +84,7 @@ func Start(helper []string, spec Spec, output *os.File) (*Process, error) {
 	}
 	defer closeAll(complaintOut, complaintIn)
 
-	cmd := exec.Command(helper[0], helper[1:]...) //nolint:gosec,noctx // its own program; it outlives the caller's contexts and is stopped by Signal
+	cmd := exec.Command(helper[0], helper[1:]...) //nolint:noctx // its own program; it outlives the caller's contexts and is stopped by Signal
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.Env = []string{}
 	cmd.ExtraFiles = []*os.File{specOut, complaintIn}
