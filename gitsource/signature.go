@@ -49,8 +49,8 @@ func yield(object, existing *unstructured.Unstructured) {
 	}
 }
 
-// without removes the owned leaves from a value. Weighlock owns no items of lists in what users write, so
-// those are not looked into.
+// without removes the owned leaves from a value. Weighlock owns nothing but plain values in what users write, so
+// lists are not looked into; an owned map without owned fields is one that was empty when it was applied.
 func without(value, owned map[string]any) {
 	for key, below := range owned {
 		name, isField := strings.CutPrefix(key, "f:")
@@ -60,10 +60,10 @@ func without(value, owned map[string]any) {
 		deeper, _ := below.(map[string]any)
 		child, isMap := value[name].(map[string]any)
 		switch {
-		case len(deeper) == 0:
-			delete(value, name)
 		case isMap:
 			without(child, deeper)
+		case len(deeper) == 0:
+			delete(value, name)
 		}
 	}
 }
