@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	fluxmeta "github.com/fluxcd/pkg/apis/meta"
@@ -176,10 +177,10 @@ func (r *GitSourceReconciler) report(ctx context.Context, obj *v1alpha1.GitSourc
 	}
 	failure := &sourceError{reason: reasonApplyFailed, err: err}
 	_ = errors.As(err, &failure)
-	message := failure.Error()
+	message := strings.ReplaceAll(failure.Error(), "\n", "; ")
 	if failure.reason != conditions.GetReason(obj, v1alpha1.ConditionReady) ||
 		message != conditions.GetMessage(obj, v1alpha1.ConditionReady) {
-		r.Events.Event(obj, corev1.EventTypeWarning, failure.reason, message)
+		r.Events.Event(obj, corev1.EventTypeWarning, failure.reason, cutEvent(message))
 		ctrl.LoggerFrom(ctx).Error(failure.err, "syncing failed", "reason", failure.reason)
 	}
 	conditions.MarkFalse(obj, v1alpha1.ConditionReady, failure.reason, "%s", message)

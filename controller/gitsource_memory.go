@@ -32,9 +32,11 @@ type sourceMemory struct {
 // remembered is of one GitSource. One worker at a time uses it.
 type remembered struct {
 	uid types.UID
-	// built is what the tree said last, and applied whether that is what the cluster has.
+	// built is what the tree said last, whether or not it could be applied.
 	built *builtTree
-	// previous is the tree before it: what the commit changed is the difference.
+	// broken is the commit that could not be built last.
+	broken *brokenTree
+	// previous is the tree that was applied last: what a commit changed is the difference.
 	previous []*unstructured.Unstructured
 	// applied is when the whole tree was compared with the cluster last, and by which spec and request.
 	applied    time.Time
@@ -53,6 +55,18 @@ type builtTree struct {
 	commit     gitsource.Commit
 	generation int64
 	objects    []*unstructured.Unstructured
+}
+
+// brokenTree is a commit that could not be built, under a spec and a request.
+type brokenTree struct {
+	sha        string
+	generation int64
+	request    string
+	err        error
+}
+
+func (b *brokenTree) is(other brokenTree) bool {
+	return b.sha == other.sha && b.generation == other.generation && b.request == other.request
 }
 
 // of returns what is remembered of a GitSource, and makes its status as new as that.
@@ -94,11 +108,17 @@ func (k *remembered) keep(obj *v1alpha1.GitSource, tree *builtTree, now time.Tim
 	k.applied = now
 	k.generation = obj.Generation
 	k.request = requestOf(obj)
-	if len(tree.objects) > keptObjects {
-		k.built, k.previous = nil, nil
-		return
+	k.broken = nil
+	if k.previous = tree.objects; len(tree.objects) > keptObjects {
+		k.previous = nil
 	}
-	k.built, k.previous = tree, tree.objects
+}
+
+// build remembers what a tree says, if it is not too much.
+func (k *remembered) build(tree *builtTree) {
+	if k.built = tree; len(tree.objects) > keptObjects {
+		k.built = nil
+	}
 }
 
 // requestOf is the value of the annotation by which people ask for a sync.

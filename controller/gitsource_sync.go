@@ -12,6 +12,7 @@ import (
 	"github.com/fluxcd/pkg/runtime/patch"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -19,8 +20,12 @@ import (
 	"github.com/weighlock/weighlock/gitsource"
 )
 
-// eventLines is how many changes one event tells of.
-const eventLines = 10
+const (
+	// eventLines is how many changes one event tells of.
+	eventLines = 10
+	// eventBytes is how long a message of an event may be.
+	eventBytes = 1000
+)
 
 // sync brings the cluster to the branch's newest commit, or finds that it is there. When nothing moved it costs
 // one request to the git server. On any error the cluster stays as it was, or as far as it came.
@@ -99,6 +104,11 @@ func (r *GitSourceReconciler) tree(ctx context.Context, kept *remembered, obj *v
 	if kept.built != nil && kept.built.commit.SHA == head && kept.built.generation == obj.Generation {
 		return kept.built, nil
 	}
+	key := brokenTree{sha: head, generation: obj.Generation, request: requestOf(obj)}
+	if kept.broken != nil && kept.broken.is(key) {
+		// The same commit can't get better: it is not cloned again.
+		return nil, kept.broken.err
+	}
 	clone, err := r.fetcher.Fetch(ctx, remote)
 	if err != nil {
 		return nil, fetchError(err)
@@ -109,18 +119,31 @@ func (r *GitSourceReconciler) tree(ctx context.Context, kept *remembered, obj *v
 		}
 	}()
 	obj.Status.LastAttempted = clone.Commit.SHA
-	objects, err := gitsource.Build(clone.Dir, obj.Spec.Path, r.fetcher.Limits)
+	objects, err := build(obj, clone, r.fetcher.Limits)
+	if err != nil {
+		key.sha, key.err = clone.Commit.SHA, err
+		kept.broken = &key
+		return nil, err
+	}
+	tree := &builtTree{commit: clone.Commit, generation: obj.Generation, objects: objects}
+	kept.build(tree)
+	return tree, nil
+}
+
+// build gives an error of a build its reason.
+func build(obj *v1alpha1.GitSource, clone *gitsource.Checkout, limits gitsource.Limits) ([]*unstructured.Unstructured, error) {
+	objects, err := gitsource.Build(clone.Dir, obj.Spec.Path, limits)
 	if err == nil && len(objects) == 0 && !obj.Spec.AllowEmpty {
 		err = fmt.Errorf("%w in %s: set allowEmpty if that is meant", gitsource.ErrEmpty, obj.Spec.Path)
 	}
-	if err != nil {
-		reason := reasonBuildFailed
-		if errors.Is(err, gitsource.ErrPath) {
-			reason = reasonInvalidPath
-		}
-		return nil, &sourceError{reason: reason, err: fmt.Errorf("commit %s: %w", clone.Commit.Short(), err)}
+	if err == nil {
+		return objects, nil
 	}
-	return &builtTree{commit: clone.Commit, generation: obj.Generation, objects: objects}, nil
+	reason := reasonBuildFailed
+	if errors.Is(err, gitsource.ErrPath) {
+		reason = reasonInvalidPath
+	}
+	return nil, &sourceError{reason: reason, err: fmt.Errorf("commit %s: %w", clone.Commit.Short(), err)}
 }
 
 // apply makes the cluster as the tree says: tried as a whole, the inventory recorded, written, then pruned.
@@ -195,7 +218,16 @@ func (r *GitSourceReconciler) tell(obj *v1alpha1.GitSource, commit gitsource.Com
 	if len(lines) > eventLines {
 		lines = append(slices.Clone(lines[:eventLines]), fmt.Sprintf("and %d more", len(changes)-eventLines))
 	}
-	r.Events.Eventf(obj, corev1.EventTypeNormal, reason, "commit %s (%s): %s", commit.Short(), commit.Subject, strings.Join(lines, ", "))
+	r.Events.Event(obj, corev1.EventTypeNormal, reason,
+		cutEvent(fmt.Sprintf("commit %s (%s): %s", commit.Short(), commit.Subject, strings.Join(lines, ", "))))
+}
+
+// cutEvent keeps a message within what the API server takes.
+func cutEvent(message string) string {
+	if len(message) <= eventBytes {
+		return message
+	}
+	return strings.ToValidUTF8(message[:eventBytes], "") + "…"
 }
 
 // fetchError gives an error of git its reason.

@@ -116,7 +116,9 @@ func TestGitSource_ChangesNothingWhenATreeIsBroken(t *testing.T) {
 	unchanged()
 
 	s.drain()
+	asked := s.git.Requests.Load()
 	s.Consistently(s.drain).WithTimeout(quiet).WithPolling(tick).Should(BeEmpty(), "the same failure is told once")
+	s.Expect(s.git.Requests.Load()-asked).To(BeNumerically("<=", 4), "a broken commit is not cloned again")
 	s.applied(s.git.Commit("Mend", map[string]string{"deploy/a.yaml": shopMap("a", "3")}))
 }
 

@@ -84,7 +84,7 @@ func serveConnection(conn net.Conn, config *ssh.ServerConfig, path string) {
 			if request.Type != "exec" {
 				continue
 			}
-			command := exec.Command("git", "upload-pack", path) //nolint:noctx // it ends with the connection
+			command := exec.Command("git", "upload-pack", path) // it ends with the connection
 			command.Stdin, command.Stdout, command.Stderr = channel, channel, channel.Stderr()
 			status := struct{ Status uint32 }{}
 			if command.Run() != nil {

@@ -4,7 +4,7 @@ package gittest
 
 import (
 	"net/http"
-	"net/http/cgi" //nolint:gosec // httpoxy was of old Go versions
+	"net/http/cgi"
 	"net/http/httptest"
 	"os"
 	"os/exec"
