@@ -65,7 +65,8 @@ type GitSourceSpec struct {
 	// +optional
 	Path string `json:"path,omitempty"`
 
-	// interval at which the branch is looked at, and drift is mended.
+	// interval at which the branch is looked at, and drift is mended (the latter every 10s at most). A failed sync is
+	// tried again sooner, after 1s, 2s, 4s and so on up to the interval.
 	// +kubebuilder:default="1m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -89,7 +90,8 @@ type GitSourceSpec struct {
 	ServiceAccountName string `json:"serviceAccountName"`
 
 	// secretRef names a Secret in the same namespace: username and password (or bearerToken) for http and https, caFile for a CA of
-	// one's own, identity and known_hosts for ssh.
+	// one's own, identity and known_hosts for ssh. It is read in the name of the ServiceAccount, which needs
+	// the permission to get it.
 	// +optional
 	SecretRef *LocalReference `json:"secretRef,omitempty"`
 
@@ -99,7 +101,8 @@ type GitSourceSpec struct {
 	// +optional
 	TargetNamespace string `json:"targetNamespace,omitempty"`
 
-	// prune deletes what left the tree.
+	// prune deletes what left the tree, and everything when the GitSource is deleted, but never CustomResourceDefinitions,
+	// Namespaces, and what has the annotation weighlock.dev/prune: disabled.
 	// +kubebuilder:default=true
 	// +optional
 	Prune *bool `json:"prune,omitempty"`
