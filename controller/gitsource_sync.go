@@ -153,7 +153,7 @@ func (r *GitSourceReconciler) apply(ctx context.Context, obj *v1alpha1.GitSource
 	failed := func(reason string, err error) error {
 		return &sourceError{reason: reason, err: fmt.Errorf("commit %s: %w", tree.commit.Short(), err)}
 	}
-	plan, err := applier.Plan(ctx, gitsource.Desired{Commit: tree.commit, Objects: tree.objects, Previous: kept.previous})
+	plan, err := applier.Plan(ctx, gitsource.Desired{Commit: tree.commit, Objects: tree.objects, Previous: before(obj, kept, tree)})
 	if err != nil {
 		return failed(reasonApplyFailed, err)
 	}
@@ -190,6 +190,15 @@ func (r *GitSourceReconciler) apply(ctx context.Context, obj *v1alpha1.GitSource
 	}
 	r.record(obj, kept, tree)
 	return nil
+}
+
+// before is what the tree said when it was applied last. After a restart that is known if the commit is still the same.
+func before(obj *v1alpha1.GitSource, kept *remembered, tree *builtTree) []*unstructured.Unstructured {
+	last := obj.Status.LastApplied
+	if kept.previous == nil && last != nil && last.SHA == tree.commit.SHA && obj.Status.ObservedGeneration == obj.Generation {
+		return tree.objects
+	}
+	return kept.previous
 }
 
 // record says in the status, and remembers, that a commit is applied as a whole.

@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -215,6 +216,10 @@ func TestGitSource_TakesARequestForASync(t *testing.T) {
 }
 
 func TestGitSource_CleansUpWhenItGoes(t *testing.T) {
+	many := map[string]string{"deploy/a.yaml": shopMap("a", "1")}
+	for name := range strings.FieldsSeq("b c d e f g h") {
+		many["deploy/"+name+".yaml"] = shopMap(name, "1")
+	}
 	for name, tc := range map[string]struct {
 		prepare func(*gitStage)
 		pruned  bool
@@ -226,7 +231,7 @@ func TestGitSource_CleansUpWhenItGoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newGitStage(t)
 			s.start()
-			s.applied(s.git.Commit("Open", map[string]string{"deploy/a.yaml": shopMap("a", "1")}))
+			s.applied(s.git.Commit("Open", many))
 			tc.prepare(s)
 			s.Expect(testClient.Delete(t.Context(), s.current())).To(Succeed())
 			s.Eventually(func() bool {

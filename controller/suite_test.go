@@ -90,7 +90,7 @@ func newNamespace(t *testing.T) string {
 
 // startManager runs a manager that sees one namespace, with the controllers that setup
 // adds to it, until the test ends.
-func startManager(t *testing.T, namespace string, setup func(ctrl.Manager) error) ctrl.Manager {
+func startManager(t *testing.T, namespace string, setup func(ctrl.Manager) error) {
 	t.Helper()
 	skip := true
 	mgr, err := ctrl.NewManager(testEnv.Config, ctrl.Options{
@@ -118,5 +118,4 @@ func startManager(t *testing.T, namespace string, setup func(ctrl.Manager) error
 	if !mgr.GetCache().WaitForCacheSync(t.Context()) {
 		t.Fatal("the caches did not sync")
 	}
-	return mgr
 }

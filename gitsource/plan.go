@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/fluxcd/cli-utils/pkg/object"
 	"github.com/fluxcd/pkg/ssa"
@@ -171,17 +172,35 @@ func (a *Applier) try(ctx context.Context, entries []*entry, commit Commit) erro
 // maxErrors is how many of the objects that were refused are told of.
 const maxErrors = 5
 
+// refusals are the errors of several objects. All can be asked for, the first few are told.
+type refusals []error
+
+// Error tells of the first few.
+func (r refusals) Error() string {
+	lines := make([]string, 0, maxErrors+1)
+	for _, err := range r[:min(len(r), maxErrors)] {
+		lines = append(lines, err.Error())
+	}
+	if len(r) > maxErrors {
+		lines = append(lines, fmt.Sprintf("and %d more", len(r)-maxErrors))
+	}
+	return strings.Join(lines, "; ")
+}
+
+// Unwrap gives all of them.
+func (r refusals) Unwrap() []error { return r }
+
 func summarize(errs []error) error {
-	var found []error
+	var found refusals
 	for _, err := range errs {
 		if err != nil {
 			found = append(found, err)
 		}
 	}
-	if len(found) > maxErrors {
-		found = append(found[:maxErrors:maxErrors], fmt.Errorf("and %d more", len(found)-maxErrors))
+	if len(found) == 0 {
+		return nil
 	}
-	return errors.Join(found...)
+	return found
 }
 
 // tryOne finds out what applying one object would do, and completes the object for that.
