@@ -17,11 +17,13 @@ func adopt(v *view) *Plan {
 	if len(w.Running) > 1 && w.Paused {
 		return v.mixed()
 	}
-	if w.Replicas > 0 && (len(w.Running) != 1 || (!w.Rolled && !w.Paused)) {
-		return waiting(v1alpha1.StateAdopting, "Adopting", "the workload is in the middle of a roll", "the workload to finish rolling")
-	}
-	if !w.Adopted {
+	// Whether it has rolled to its template is known only once it is labelled: caches hold others in part.
+	if rolling := len(w.Running) > 1; !rolling && !w.Adopted {
 		return doing(v1alpha1.StateAdopting, "Adopting", "labelling the workload", Adopt{})
+	}
+	if w.Replicas > 0 && (len(w.Running) != 1 || (!w.Rolled && !w.Paused)) {
+		return waiting(v1alpha1.StateAdopting, "Adopting", "the workload is in the middle of a roll",
+			fmt.Sprintf("the workload to finish rolling: %d of %d pods ready", w.Ready, w.Replicas))
 	}
 	p := doing(v1alpha1.StateAdopting, "Adopting", "")
 	if !w.Served {

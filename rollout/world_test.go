@@ -110,7 +110,7 @@ func (w *world) snapshot() rollout.Snapshot {
 	}
 	s.Workload = &workload.State{
 		Name: "shop", Service: "shop-workload", Template: template, Running: w.running(),
-		Replicas: w.replicas, Ready: w.ready(), Served: w.served, Rolled: w.rolled(), Paused: w.paused, Held: w.owned, Adopted: w.adopted,
+		Replicas: w.replicas, Ready: w.ready(), Served: w.served, Rolled: w.adopted && w.rolled(), Paused: w.paused, Held: w.owned, Adopted: w.adopted,
 	}
 	s.Copies = map[string]*workload.State{}
 	for r, c := range w.copies {

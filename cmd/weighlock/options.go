@@ -27,7 +27,7 @@ type options struct {
 }
 
 func (o *options) bind(flags *pflag.FlagSet) {
-	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "The address that serves Weighlock's own metrics.")
+	flags.StringVar(&o.metricsAddr, "metrics-addr", ":9797", "The address that serves Weighlock's own metrics.")
 	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "The address that serves /healthz and /readyz.")
 	flags.StringVar(&o.eventsAddr, "events-addr", "", "The address of a receiver of events in Flux's form, such as its notification-controller.")
 	flags.StringVar(&o.prometheusAddr, "prometheus-address", "",
