@@ -125,7 +125,7 @@ func (o *observation) origin() string {
 	if w == nil || w.Template.Commit == "" {
 		return ""
 	}
-	origin := ", from commit " + w.Template.Commit
+	origin := ", from commit " + w.Template.Commit[:min(len(w.Template.Commit), 8)]
 	if w.Template.Author != "" {
 		origin += " by " + w.Template.Author
 	}
