@@ -13,8 +13,6 @@ import (
 )
 
 //go:fix inline
-func ptr[T any](v T) *T { return new(v) }
-
 func duration(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration: d} }
 
 // canary is a spec with a few weight steps.
