@@ -43,10 +43,10 @@ generate: ## Write deep copies, CRDs and the API reference from api/
 
 .PHONY: lint
 lint: check ## Lint the product and the local stack
-	@echo "lint: the product"
-	@$(LINT) run
-	@echo "lint: the local stack"
-	@cd local && $(LINT) run
+	@failed=; \
+	echo "lint: the product"; $(LINT) run || failed=1; \
+	echo "lint: the local stack"; (cd local && $(LINT) run) || failed=1; \
+	test -z "$$failed"
 
 .PHONY: fmt
 fmt: check ## Format the Go code as the linter wants it
