@@ -12,7 +12,6 @@ import (
 	"github.com/weighlock/weighlock/rollout"
 )
 
-//go:fix inline
 func duration(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration: d} }
 
 // canary is a spec with a few weight steps.
