@@ -115,6 +115,10 @@ func (a *acks) request(stream int64, r *discovery.DiscoveryRequest) {
 	if e := r.GetErrorDetail(); e != nil {
 		a.nacks[typeURL] = Nack{Type: kinds[typeURL], Version: refused, Error: e.GetMessage(), At: a.clock.Now()}
 		a.mu.Unlock()
+		// A refusal carries the version taken before, to which the cache
+		// would answer by sending what was refused again, and so on for ever.
+		// With the version refused it waits for another.
+		r.VersionInfo = refused
 		a.log.Error(nil, "Envoy refused a configuration", "type", kinds[typeURL], "version", refused, "reason", e.GetMessage())
 		a.notify()
 		return

@@ -36,6 +36,7 @@ type proxy struct {
 	held     map[resource.Type]bool
 	owed     map[resource.Type]*discovery.DiscoveryResponse
 	refusing map[resource.Type]string
+	refused  int
 
 	// endpoints by cluster, and the clusters that routes name.
 	clusters  []string
@@ -101,6 +102,7 @@ func (p *proxy) receive() {
 func (p *proxy) take(response *discovery.DiscoveryResponse) {
 	kind := response.GetTypeUrl()
 	if reason := p.refusing[kind]; reason != "" {
+		p.refused++
 		p.request(kind, &status.Status{Message: reason})
 		return
 	}
@@ -177,6 +179,13 @@ func (p *proxy) refuse(kind resource.Type, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refusing[kind] = reason
+}
+
+// refusals is how often the proxy refused something.
+func (p *proxy) refusals() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refused
 }
 
 // offered is an offer of that type that the proxy holds; nil if there is none.

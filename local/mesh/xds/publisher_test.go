@@ -94,7 +94,9 @@ func TestPublisher_NamesNoClusterInARouteBeforeItIsAcknowledged(t *testing.T) {
 	r.hold(resource.EndpointType)
 	r.publish(table(map[string]int{"root": 1, "new": 1}, "root", "new"))
 	until(t, "the new endpoints to be offered", func() bool { return r.offered(resource.EndpointType) != nil })
-	// Not even after any time: Envoy would answer 503.
+	// However long it takes: Envoy would answer 503.
+	r.clock.Step(time.Hour)
+	r.publish(table(map[string]int{"root": 1, "new": 1}, "root", "new"))
 	never(t, "a route to a cluster without endpoints", r.names("new"))
 	report := r.publisher.Report()
 	if route, _ := report.Route("shop", "root", 80); route.Pending == nil || route.Pending.Source.Generation != 2 {
@@ -153,6 +155,7 @@ func TestPublisher_RemovesAClusterOnlyOnceDrained(t *testing.T) {
 	r.publish(table(map[string]int{"root": 1}, "root"))
 	until(t, "the route to leave", func() bool { return !r.names("old")() })
 	r.pass(xds.DefaultDrain - time.Millisecond)
+	r.publish(table(map[string]int{"root": 1}, "root"))
 	never(t, "the cluster go before it is drained", func() bool { return !r.has("old")() || r.view().Endpoints[at("old").String()] == 0 })
 	r.pass(time.Millisecond)
 	until(t, "the cluster to go", func() bool { return !r.has("old")() })
@@ -202,13 +205,14 @@ func TestPublisher_ReportsWhatIsAcknowledgedNotWhatIsSent(t *testing.T) {
 		nacks := r.publisher.Report().Nacks
 		return len(nacks) == 1 && nacks[0].Type == "routes" && nacks[0].Error == "no such thing"
 	})
+	never(t, "the same offered again", func() bool { return r.refusals() > 1 })
 	if got := inForce(); got.Weights["new"] != 0 || got.Weights["root"] != 1 {
 		t.Errorf("in force is %+v, want what the proxy took last", got)
 	}
 	r.refuse(resource.RouteType, "")
 	r.clock.Step(time.Minute)
 	r.publish(table(map[string]int{"root": 1, "new": 1}, "root", "new"))
-	until(t, "the next route to be in force", func() bool { return inForce().Weights["new"] == 1 })
+	until(t, "the next route to be in force", func() bool { return inForce().Weights["new"] == 1 && inForce().Weights["root"] == 1 })
 	if nacks := r.publisher.Report().Nacks; len(nacks) > 0 {
 		t.Errorf("the refusal %+v is still reported after a route was taken", nacks)
 	}
