@@ -129,7 +129,9 @@ func (d *demo) startLoad(ctx context.Context) (stop func(), err error) {
 	d.note("%.0f requests per second reach the shop from here on", d.rate)
 	return func() {
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			d.note("the load generator ended badly: %v", err)
+		}
 	}, nil
 }
 

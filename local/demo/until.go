@@ -122,9 +122,9 @@ func weighlockLog(logs string) string {
 		if err == nil && !entry.IsDir() && strings.Contains(path, stack.Namespace) {
 			found = path
 		}
-		return nil //nolint:nilerr // it only helps to explain a failure
+		return nil
 	})
-	content, err := os.ReadFile(found) //nolint:gosec // a log of the stack
+	content, err := os.ReadFile(found)
 	if err != nil {
 		return ""
 	}

@@ -48,7 +48,7 @@ func envoyCount(t *testing.T, name, labels string) float64 {
 	t.Helper()
 	sum := 0.0
 	line := regexp.MustCompile(`^` + name + `\{` + labels + `\} ([0-9.e+]+)$`)
-	for _, l := range strings.Split(metrics(t, "http://"+address.EnvoyAdmin+"/stats/prometheus"), "\n") {
+	for l := range strings.SplitSeq(metrics(t, "http://"+address.EnvoyAdmin+"/stats/prometheus"), "\n") {
 		if found := line.FindStringSubmatch(l); found != nil {
 			n, err := strconv.ParseFloat(found[1], 64)
 			if err != nil {

@@ -43,6 +43,11 @@ func (r *Repository) CommitFiles(ctx context.Context, files map[string]string, m
 	return r.checkout.Commit(ctx, git.Commit{Files: files, Message: message})
 }
 
+// Remove removes a file, commits and pushes that, and returns the commit's hash.
+func (r *Repository) Remove(ctx context.Context, path, message string) (string, error) {
+	return r.checkout.Commit(ctx, git.Commit{Remove: []string{path}, Message: message})
+}
+
 // Follow makes a namespace of the stack's cluster follow the repository: what
 // an administrator does once.
 func Follow(ctx context.Context, s *stack.Stack, namespace, repository string) error {

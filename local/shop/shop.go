@@ -44,7 +44,7 @@ func Files(root string, version Version) (map[string]string, error) {
 	}
 	files := map[string]string{}
 	for _, entry := range entries {
-		content, err := os.ReadFile(filepath.Join(folder, entry.Name())) //nolint:gosec // a file of the checkout
+		content, err := os.ReadFile(filepath.Join(folder, entry.Name()))
 		if err != nil {
 			return nil, fmt.Errorf("read the example: %w", err)
 		}
@@ -81,7 +81,7 @@ func source(root, namespace, url string) ([]byte, error) {
 		return nil, fmt.Errorf("read the example: %w", err)
 	}
 	var out bytes.Buffer
-	for _, document := range strings.Split(string(content), "\n---\n") {
+	for document := range strings.SplitSeq(string(content), "\n---\n") {
 		if strings.Contains(document, "kind: Namespace\n") {
 			document = strings.ReplaceAll(document, "name: "+Name, "name: "+namespace)
 		}
