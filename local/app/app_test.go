@@ -1,0 +1,162 @@
+package app_test
+
+import (
+	"context"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weighlock/weighlock/local/app"
+)
+
+// start serves an instance; stop ends its context, done gives its end.
+func start(t *testing.T, o app.Options) (url string, stop func(), done <-chan error) {
+	t.Helper()
+	instance, err := app.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	ended := make(chan error, 1)
+	go func() { ended <- instance.Serve(ctx, listener) }()
+	return "http://" + listener.Addr().String(), cancel, ended
+}
+
+func get(t *testing.T, url string, header ...string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := (&http.Client{Timeout: 5 * time.Second}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}
+
+func TestApp_NamesItsVersionAndTheTenant(t *testing.T) {
+	t.Parallel()
+	url, _, _ := start(t, app.Options{Version: "v7"})
+	for accept, want := range map[string]string{
+		"":                      "v7 ok\n",
+		"application/json":      `"version":"v7"`,
+		"text/html,*/*":         "<b>v7</b>",
+		"application/xml;q=0.9": "v7 ok\n",
+	} {
+		response, body := get(t, url+"/cart", "Accept", accept, app.TenantHeader, "acme")
+		if response.StatusCode != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("for Accept %q: %s %q, want %q", accept, response.Status, body, want)
+		}
+		if v, tenant := response.Header.Get(app.VersionHeader), response.Header.Get(app.TenantHeader); v != "v7" || tenant != "acme" {
+			t.Errorf("version %q and tenant %q, want v7 and acme", v, tenant)
+		}
+	}
+}
+
+func TestApp_FailsAtItsErrorRate(t *testing.T) {
+	t.Parallel()
+	url, _, _ := start(t, app.Options{Version: "v3", ErrorRate: 0.3})
+	const n = 1000
+	failed := 0
+	for range n {
+		response, _ := get(t, url)
+		if response.Header.Get(app.VersionHeader) != "v3" {
+			t.Fatal("a reply without the version")
+		}
+		if response.StatusCode == http.StatusInternalServerError {
+			failed++
+		}
+	}
+	if off := math.Abs(float64(failed) - 0.3*n); off > 5*math.Sqrt(n*0.3*0.7) {
+		t.Errorf("%d of %d failed, want about 300", failed, n)
+	}
+}
+
+func TestApp_TakesItsTime(t *testing.T) {
+	t.Parallel()
+	url, _, _ := start(t, app.Options{Version: "v1", Latency: 60 * time.Millisecond, Jitter: 20 * time.Millisecond})
+	begun := time.Now()
+	get(t, url)
+	if took := time.Since(begun); took < 40*time.Millisecond {
+		t.Errorf("took %v, want at least 40ms", took)
+	}
+}
+
+func TestApp_CountsCopiesApart(t *testing.T) {
+	t.Parallel()
+	url, _, _ := start(t, app.Options{Version: "v1"})
+	get(t, url)
+	get(t, url)
+	get(t, url, "X-Envoy-Internal", "true")
+	_, text := get(t, url+"/metrics")
+	for _, want := range []string{
+		`shop_requests_total{code="200",mirrored="false"} 2`,
+		`shop_requests_total{code="200",mirrored="true"} 1`,
+		`shop_request_duration_seconds_count 2`,
+		`shop_info{version="v1"} 1`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("the metrics lack %q", want)
+		}
+	}
+}
+
+func TestApp_ServesWhileItDrainsAndLetsTheLastRequestEnd(t *testing.T) {
+	t.Parallel()
+	url, stop, done := start(t, app.Options{Version: "v1", Latency: 300 * time.Millisecond, Drain: 400 * time.Millisecond})
+	if response, _ := get(t, url+"/healthz"); response.StatusCode != http.StatusOK {
+		t.Fatalf("healthz says %s", response.Status)
+	}
+	stop()
+	deadline := time.Now().Add(300 * time.Millisecond)
+	for {
+		response, _ := get(t, url+"/healthz")
+		if response.StatusCode == http.StatusServiceUnavailable {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it is never reported as not ready")
+		}
+	}
+	// Ends after the drain has.
+	response, _ := get(t, url)
+	if response.StatusCode != http.StatusOK || !response.Close {
+		t.Errorf("%s, closing %v; want 200 and the connection to be given up", response.Status, response.Close)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNew_RefusesWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]app.Options{
+		"no version":       {},
+		"an error rate":    {Version: "v", ErrorRate: 1.1},
+		"not a number":     {Version: "v", ErrorRate: math.NaN()},
+		"negative latency": {Version: "v", Latency: -1},
+	} {
+		if _, err := app.New(o); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+}
