@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -9,8 +8,16 @@ import (
 
 // gate is one thing that keeps a step from being left.
 type gate struct {
-	// reason is a word for a condition, missing what it waits for.
-	reason, missing string
+	// reason is a word for a condition, missing what it waits for in a few words, detail how far that is.
+	reason, missing, detail string
+}
+
+// String tells all of it to a reader.
+func (g gate) String() string {
+	if g.detail == "" {
+		return g.missing
+	}
+	return g.missing + ": " + g.detail
 }
 
 // gates lists those gates of the step that are closed; when time alone will open one, it is noted
@@ -19,14 +26,14 @@ func (v *view) gates(p *Plan, step v1alpha1.Step) []gate {
 	var closed []gate
 	if step.Hold != nil {
 		if end := v.Route.TakenAt.Add(step.Hold.Duration); !v.reached(p, end) {
-			closed = append(closed, gate{"Holding", "the hold to end at " + end.UTC().Format(time.TimeOnly)})
+			closed = append(closed, gate{reason: "Holding", missing: "the hold to end at " + end.UTC().Format(time.TimeOnly)})
 		}
 	}
 	if g := v.analysisGate(step); g != nil && !v.proceeds(step) {
 		closed = append(closed, *g)
 	}
 	if step.Approval != nil {
-		closed = append(closed, gate{"ApprovalNeeded", "a person's approval"})
+		closed = append(closed, gate{reason: "ApprovalNeeded", missing: "a person's approval"})
 	}
 	return closed
 }
@@ -41,13 +48,13 @@ func (v *view) analysisGate(step v1alpha1.Step) *gate {
 	case !v.weighs(step):
 		return nil
 	case v.Outage != "":
-		return &gate{"MetricsUnavailable", "metrics: " + v.Outage}
+		return &gate{reason: "MetricsUnavailable", missing: "metrics", detail: v.Outage}
 	case v.Verdict == nil:
-		return &gate{"Weighing", "the first numbers"}
+		return &gate{reason: "Weighing", missing: "the first numbers"}
 	case v.Verdict.Outcome == v1alpha1.OutcomePass:
 		return nil
 	default:
-		return &gate{"Weighing", fmt.Sprintf("a verdict: %s", v.Verdict.Message)}
+		return &gate{reason: "Weighing", missing: "a verdict", detail: v.Verdict.Message}
 	}
 }
 

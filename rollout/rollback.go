@@ -57,7 +57,7 @@ func (v *view) fault() string {
 		return ""
 	}
 	if closed := v.gates(&Plan{}, step); len(closed) > 0 {
-		return fmt.Sprintf("the deadline of %s is over, and %s", step.Deadline.Duration, closed[0].missing)
+		return fmt.Sprintf("the deadline of %s is over, and it still waits for %s", step.Deadline.Duration, closed[0])
 	}
 	return ""
 }

@@ -93,16 +93,17 @@ func (v *view) waitFor(p *Plan, index int, step v1alpha1.Step, closed []gate) *P
 	if size := v.stepSize(index); v.candidate.Replicas != size {
 		p.Actions = append(p.Actions, Scale{Revision: v.want, Replicas: size})
 	}
-	missing := make([]string, len(closed))
+	missing, whole := make([]string, len(closed)), make([]string, len(closed))
 	for i, g := range closed {
-		missing[i] = g.missing
+		missing[i], whole[i] = g.missing, g.String()
 	}
-	p.Status.WaitingFor = strings.Join(missing, "; ")
-	p.Why = fmt.Sprintf("step %s waits for %s", v.position(index), p.Status.WaitingFor)
+	p.Status.WaitingFor = strings.Join(missing, ", ")
+	waits := strings.Join(whole, "; ")
+	p.Why = fmt.Sprintf("step %s waits for %s", v.position(index), waits)
 	p.Status.State, p.Reason = v1alpha1.StateWaiting, closed[0].reason
 	if step.Deadline != nil && v.reached(p, v.Route.TakenAt.Add(step.Deadline.Duration)) {
 		p.Status.State, p.Reason = v1alpha1.StatePaused, "DeadlineOver"
-		p.Why = fmt.Sprintf("step %s is past its deadline of %s, and waits for %s", v.position(index), step.Deadline.Duration, p.Status.WaitingFor)
+		p.Why = fmt.Sprintf("step %s is past its deadline of %s, and waits for %s", v.position(index), step.Deadline.Duration, waits)
 	}
 	return p
 }
