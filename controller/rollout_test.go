@@ -127,13 +127,16 @@ func (s *shop) get(ctx context.Context) *v1alpha1.Rollout {
 // stalls waits until the Rollout is Stalled for a reason, in words, and is right for kstatus.
 func (s *shop) stalls(t *testing.T, reason string, words ...string) {
 	t.Helper()
-	s.Eventually(func() string { return conditions.GetReason(s.get(t.Context()), v1alpha1.ConditionStalled) }).
-		WithTimeout(10 * time.Second).Should(Equal(reason))
-	obj := s.get(t.Context())
+	// The patcher writes conditions first, and the rest of the status after them.
+	var obj *v1alpha1.Rollout
+	s.Eventually(func(g Gomega) {
+		obj = s.get(t.Context())
+		g.Expect(conditions.GetReason(obj, v1alpha1.ConditionStalled)).To(Equal(reason))
+		g.Expect(obj.Status.State).To(Equal(v1alpha1.StateStalled))
+	}).WithTimeout(10 * time.Second).Should(Succeed())
 	for _, word := range words {
 		s.Expect(conditions.GetMessage(obj, v1alpha1.ConditionStalled)).To(ContainSubstring(word))
 	}
-	s.Expect(obj.Status.State).To(Equal(v1alpha1.StateStalled))
 	s.checkConditions(t, obj)
 }
 
@@ -180,9 +183,11 @@ func TestRollout_BadInput(t *testing.T) {
 		s.Eventually(events.Events).Should(Receive(ContainSubstring(deployment.ReasonWorkloadNotFound)))
 		s.Consistently(events.Events, "1s").ShouldNot(Receive())
 		s.createWorkload(t)
-		s.Eventually(func() bool { return conditions.IsStalled(s.get(ctx)) }).WithTimeout(10 * time.Second).Should(BeFalse())
-		obj := s.get(ctx)
-		s.Expect(obj.Status.State).To(Equal(v1alpha1.StateAdopting))
+		s.Eventually(func(g Gomega) {
+			obj := s.get(ctx)
+			g.Expect(conditions.IsStalled(obj)).To(BeFalse())
+			g.Expect(obj.Status.State).To(Equal(v1alpha1.StateAdopting))
+		}).WithTimeout(10 * time.Second).Should(Succeed())
 	})
 	t.Run("a Service whose selector misses the workload is refused", func(t *testing.T) {
 		s := newShop(t)

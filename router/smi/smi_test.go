@@ -212,8 +212,13 @@ func TestRouter_IsTakenOnceTheMeshHadTimeToSettle(t *testing.T) {
 	}
 
 	r.apply(step(5, "step 2, of the same weight"))
-	if observed := r.observe(); !observed.Taken || !observed.TakenAt.Equal(start.Add(2*time.Second)) {
-		t.Errorf("the traffic didn't change, but it observes %+v", observed)
+	if observed := r.observe(); observed.Taken || !observed.Settles.Equal(start.Add(4*time.Second)) {
+		t.Errorf("another step has a clock of its own, but it observes %+v", observed)
+	}
+	r.clock.Step(2 * time.Second)
+	r.apply(step(5, "step 2, of the same weight"))
+	if observed := r.observe(); !observed.Taken || !observed.TakenAt.Equal(start.Add(4*time.Second)) {
+		t.Errorf("nothing changed, but it observes %+v", observed)
 	}
 	r.apply(step(25, "step 3"))
 	if observed := r.observe(); observed.Taken {
