@@ -1,0 +1,326 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/weighlock/weighlock/local/address"
+	"github.com/weighlock/weighlock/local/git"
+	"github.com/weighlock/weighlock/local/load"
+	"github.com/weighlock/weighlock/local/observe"
+	"github.com/weighlock/weighlock/local/sandbox"
+	"github.com/weighlock/weighlock/local/shop"
+	"github.com/weighlock/weighlock/local/stack"
+)
+
+// running is the stack that all tests share; each has a namespace of its own.
+var running *stack.Stack
+
+func TestMain(m *testing.M) {
+	err := stack.Run(context.Background(), stack.Options{OtherProgram: true}, func(_ context.Context, s *stack.Stack) error {
+		running = s
+		if m.Run() != 0 {
+			return errors.New("tests failed")
+		}
+		return nil
+	})
+	var exit *sandbox.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(sandbox.ExitCode(err))
+}
+
+// rig is a shop in a namespace of its own.
+type rig struct {
+	t          *testing.T
+	namespace  string
+	observer   *observe.Observer
+	cluster    kubernetes.Interface
+	repository *shop.Repository
+	last       observe.View
+}
+
+func newRig(t *testing.T, namespace string) *rig {
+	t.Helper()
+	r := &rig{t: t, namespace: namespace}
+	var err error
+	if r.observer, err = observe.New(running.Config, namespace, shop.Name, 80); err != nil {
+		t.Fatal(err)
+	}
+	if r.cluster, err = kubernetes.NewForConfig(running.Config); err != nil {
+		t.Fatal(err)
+	}
+	if err := running.Apply(t.Context(), []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.explain)
+	return r
+}
+
+// explain says what there was to see last, if the test failed.
+func (r *rig) explain() {
+	if !r.t.Failed() {
+		return
+	}
+	if v := r.last.Rollout; v != nil {
+		r.t.Logf("Rollout: %s, waiting for %q\n%s", v.Status.State, v.Status.WaitingFor, observe.Describe(v.Status.Conditions))
+	}
+	if v := r.last.Source; v != nil {
+		r.t.Logf("GitSource:\n%s", observe.Describe(v.Status.Conditions))
+	}
+	r.t.Logf("progress %+v, copies %v", r.last.Progress, r.last.Copies)
+	_ = filepath.WalkDir(filepath.Join(running.Logs, "pods"), func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && regexp.MustCompile(stack.Namespace).MatchString(path) {
+			content, _ := os.ReadFile(path)
+			r.t.Logf("the end of %s:\n%s", path, content[max(0, len(content)-4000):])
+		}
+		return nil
+	})
+}
+
+// open makes a repository that the namespace follows, and commits the shop's
+// first version.
+func (r *rig) open() {
+	r.t.Helper()
+	name := r.namespace + ".git"
+	if err := git.Create(r.t.Context(), filepath.Join(running.State, "git", name)); err != nil {
+		r.t.Fatal(err)
+	}
+	var err error
+	if r.repository, err = shop.Open(r.t.Context(), running, name); err != nil {
+		r.t.Fatal(err)
+	}
+	r.commit(shop.Version{Name: "1"})
+	if err := shop.Follow(r.t.Context(), running, r.namespace, name); err != nil {
+		r.t.Fatal(err)
+	}
+	r.idle()
+}
+
+func (r *rig) commit(version shop.Version) string {
+	r.t.Helper()
+	hash, err := r.repository.Commit(r.t.Context(), version, "Version "+version.Name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return hash
+}
+
+// files are the example's, for tests without git.
+func files(t *testing.T, version shop.Version) map[string]string {
+	t.Helper()
+	files, err := shop.Files(running.Root, version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+var metadata = regexp.MustCompile(`(?m)^metadata:\n`)
+
+// apply applies manifests that name no namespace to the test's.
+func (r *rig) apply(manifest string) error {
+	manifest = metadata.ReplaceAllString(manifest, "metadata:\n  namespace: "+r.namespace+"\n")
+	return running.Apply(r.t.Context(), []byte(manifest))
+}
+
+func (r *rig) mustApply(manifest string) {
+	r.t.Helper()
+	if err := r.apply(manifest); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// until waits until a view is as it should be, which is when check says nil.
+func (r *rig) until(what string, timeout time.Duration, check func(observe.View) error) observe.View {
+	r.t.Helper()
+	var err error
+	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		var view observe.View
+		if view, err = r.observer.Look(r.t.Context()); err != nil {
+			continue
+		}
+		r.last = view
+		if err = check(view); err == nil {
+			return view
+		}
+	}
+	r.t.Fatalf("waited %s for %s: %v", timeout, what, err)
+	return observe.View{}
+}
+
+// idle waits until the shop is adopted and nothing is under way.
+func (r *rig) idle() observe.View {
+	r.t.Helper()
+	return r.until("the shop to be adopted and idle", 60*time.Second, func(v observe.View) error {
+		if v.Rollout == nil || v.Rollout.Status.State != "Idle" || v.Progress == nil || len(v.Copies) > 0 {
+			return errors.New("it is not")
+		}
+		if v.Route.InForce == nil || v.Route.InForce.Source.Kind != "TrafficSplit" {
+			return errors.New("the mesh has not taken its route")
+		}
+		return nil
+	})
+}
+
+// atStep waits until Envoy sends the candidate a share of the requests.
+func (r *rig) atStep(share float64) observe.View {
+	r.t.Helper()
+	return r.until(fmt.Sprintf("the candidate to get %.0f%%", share*100), 60*time.Second, func(v observe.View) error {
+		if v.Progress == nil || v.Progress.Phase != observe.PhaseStep {
+			return errors.New("no step is under way")
+		}
+		if got, _ := v.Share(candidate(v)); got != share {
+			return fmt.Errorf("it gets %v", got)
+		}
+		return nil
+	})
+}
+
+// candidate is the Service of the candidate's copy.
+func candidate(v observe.View) string { return shop.Name + "-" + v.Progress.Candidate }
+
+// promoted waits until a commit is the incumbent and its copy is gone.
+func (r *rig) promoted(commit string) observe.View {
+	r.t.Helper()
+	return r.until("the commit to be promoted", 120*time.Second, func(v observe.View) error {
+		if v.Rollout == nil || v.Progress == nil {
+			return errors.New("there is no Rollout, or no route")
+		}
+		status := v.Rollout.Status
+		if v.Progress.Phase == observe.PhaseRolledBack {
+			return fmt.Errorf("it was rolled back: %s", v.Progress.Reason)
+		}
+		if status.State != "Idle" || status.Incumbent == nil || status.Incumbent.Commit != commit || v.Progress.OnCopy || len(v.Copies) > 0 {
+			return fmt.Errorf("the state is %s, waiting for %s", status.State, status.WaitingFor)
+		}
+		return nil
+	})
+}
+
+// rolledBack waits until the candidate was rolled back and its copy is gone.
+func (r *rig) rolledBack() observe.View {
+	r.t.Helper()
+	return r.until("the candidate to be rolled back", 90*time.Second, func(v observe.View) error {
+		if v.Progress == nil || v.Progress.Phase != observe.PhaseRolledBack {
+			return errors.New("it was not")
+		}
+		if len(v.Copies) > 0 {
+			return fmt.Errorf("copies are left: %v", v.Copies)
+		}
+		return nil
+	})
+}
+
+// pods are the UIDs and restarts of the shop's own pods, copies left out.
+func (r *rig) pods() map[types.UID]int32 {
+	r.t.Helper()
+	list, err := r.cluster.CoreV1().Pods(r.namespace).List(r.t.Context(), metav1.ListOptions{LabelSelector: "app=" + shop.Name})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	pods := map[types.UID]int32{}
+	for _, pod := range list.Items {
+		for _, c := range pod.Status.ContainerStatuses {
+			pods[pod.UID] += c.RestartCount
+		}
+		if pod.Status.Phase != corev1.PodRunning {
+			pods[pod.UID] = -1
+		}
+	}
+	return pods
+}
+
+func (r *rig) samePods(before map[types.UID]int32) {
+	r.t.Helper()
+	if now := r.pods(); !maps.Equal(before, now) {
+		r.t.Errorf("the pods were %v and are %v: something restarted them", before, now)
+	}
+}
+
+// load sends requests to the shop until the returned function is called.
+func (r *rig) load(rate float64) (stop func() load.Stats) {
+	r.t.Helper()
+	generator, err := load.New(load.Options{URL: r.url(), Rate: rate})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- generator.Run(ctx) }()
+	r.t.Cleanup(cancel)
+	return func() load.Stats {
+		r.t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			r.t.Fatal(err)
+		}
+		return generator.Stats()
+	}
+}
+
+func (r *rig) url() string {
+	return "http://" + shop.Name + "." + r.namespace + ".svc." + address.ClusterDomain + "/"
+}
+
+// served waits until the shop answers with a version.
+func (r *rig) served(version string) {
+	r.t.Helper()
+	client := &http.Client{Timeout: 5 * time.Second}
+	var err error
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		var got string
+		if got, err = answer(r.t.Context(), client, r.url()); err == nil && got == version {
+			return
+		}
+	}
+	r.t.Fatalf("the shop does not answer with version %s: %v", version, err)
+}
+
+func answer(ctx context.Context, client *http.Client, url string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20)); err != nil {
+		return "", err
+	}
+	if response.StatusCode != http.StatusOK {
+		return "", errors.New(response.Status)
+	}
+	return response.Header.Get(load.VersionHeader), nil
+}
+
+// unharmed fails the test if users saw a failure but by the versions named.
+func unharmed(t *testing.T, stats load.Stats, except ...string) {
+	t.Helper()
+	for _, v := range stats.Versions {
+		if v.Failed > 0 && !slices.Contains(except, v.Version) {
+			t.Errorf("%d of %d requests failed by version %q", v.Failed, v.Requests, v.Version)
+		}
+	}
+	if stats.Sent == 0 || stats.FailedOnTheWay > 0 || stats.Dropped > 0 {
+		t.Errorf("of %d requests %d failed on the way, %d were dropped: %+v", stats.Sent, stats.FailedOnTheWay, stats.Dropped, stats.Failures)
+	}
+}
