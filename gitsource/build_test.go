@@ -141,7 +141,6 @@ func TestBuild_SaysWhereATreeIsBroken(t *testing.T) {
 		"a remote patch":          {files: kustomize("patches: [{path: 'http://example.com/a.yaml'}]"), says: []string{"remote"}},
 		"a remote generator file": {files: kustomize("configMapGenerator: [{name: x, files: ['a=http://169.254.169.254/latest']}]"), says: []string{"remote"}},
 		"a remote env":            {files: kustomize("secretGenerator: [{name: x, envs: ['http://169.254.169.254/latest']}]"), says: []string{"remote"}},
-		"an inline plugin":        {files: kustomize("generators:\n- |-\n  apiVersion: builtin\n  kind: ConfigMapGenerator\n  metadata: {name: x}\n  files: ['a=http://169.254.169.254/x', 'http://169.254.169.254/x']"), says: []string{"remote"}},
 		"a remote base behind a base": {
 			files: map[string]string{"deploy/kustomization.yaml": "resources: [../base]", "base/kustomization.yaml": "resources: ['https://example.com/x']"},
 			says:  []string{"base/kustomization.yaml", "remote"},

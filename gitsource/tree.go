@@ -22,6 +22,9 @@ type confinedFS struct {
 	root   *os.Root
 	limits Limits
 	read   int64
+	// kustomizing is set while kustomize reads; bases counts the kustomizations that it read.
+	kustomizing bool
+	bases       int
 	// refused keeps the first refusal: kustomize tries other ways after an error, and reports those.
 	refused error
 }
@@ -77,10 +80,26 @@ func (f *confinedFS) stat(path string) (fs.FileInfo, error) {
 // ReadFile returns the content of a file that is inside, regular, small enough, and no YAML bomb.
 func (f *confinedFS) ReadFile(path string) ([]byte, error) {
 	content, err := f.readFile(path)
+	if err != nil {
+		return nil, f.refuse(err)
+	}
+	if rel, err := f.rel(path); err == nil && f.kustomizing && isKustomization(filepath.Base(rel)) {
+		if err := f.checkLocal(filepath.Dir(rel), filepath.ToSlash(rel), content); err != nil {
+			if f.refused == nil {
+				f.refused = err
+			}
+			return nil, err
+		}
+	}
+	return content, nil
+}
+
+// refuse remembers an error that is a refusal.
+func (f *confinedFS) refuse(err error) error {
 	if f.refused == nil && (errors.Is(err, ErrLimit) || errors.Is(err, ErrPath)) {
 		f.refused = err
 	}
-	return content, err
+	return err
 }
 
 func (f *confinedFS) readFile(path string) ([]byte, error) {
@@ -188,7 +207,11 @@ func (f *confinedFS) entries(path string) ([]fs.DirEntry, error) {
 func (f *confinedFS) CleanedAbs(path string) (filesys.ConfirmedDir, string, error) {
 	rel, err := f.rel(path)
 	if err != nil {
-		return "", "", err
+		return "", "", f.refuse(err)
+	}
+	// Behind a link a kustomization would be read under another name, or for another folder.
+	if link, err := f.root.Lstat(rel); err == nil && link.Mode()&fs.ModeSymlink != 0 && isKustomization(filepath.Base(rel)) && !f.IsDir(rel) {
+		return "", "", f.refuse(fmt.Errorf("%w: %s is a link: a kustomization must be a file of its own", ErrPath, filepath.ToSlash(rel)))
 	}
 	// The root refuses what leaves it; only then are the links followed by hand.
 	info, err := f.root.Stat(rel)
