@@ -59,6 +59,8 @@ type GitSourceReconciler struct {
 	// Clock tells the time.
 	Clock clock.PassiveClock
 
+	// sources tells of all GitSources, those that other controllers look after too.
+	sources       client.Reader
 	fetcher       gitsource.Fetcher
 	driftInterval time.Duration
 	memory        sourceMemory
@@ -80,6 +82,7 @@ type GitSourceOptions struct {
 
 // SetupWithManager has the manager run the reconciler.
 func (r *GitSourceReconciler) SetupWithManager(mgr ctrl.Manager, opts GitSourceOptions) error {
+	r.sources = mgr.GetAPIReader()
 	r.fetcher = gitsource.Fetcher{Limits: opts.Limits, Dir: opts.CloneDir}
 	if r.driftInterval = opts.DriftInterval; r.driftInterval == 0 {
 		r.driftInterval = defaultDriftInterval

@@ -75,7 +75,7 @@ func (r *GitSourceReconciler) applier(kept *remembered, obj *v1alpha1.GitSource)
 	if kept.applier != nil && kept.source == source {
 		return kept.applier, nil
 	}
-	applier, err := gitsource.NewApplier(r.Config, r.Client.Scheme(), r.Client.RESTMapper(), source)
+	applier, err := gitsource.NewApplier(r.Config, r.Client.Scheme(), r.Client.RESTMapper(), r.sources, source)
 	if err != nil {
 		return nil, err
 	}

@@ -196,10 +196,38 @@ func TestGitSource_RefusesWhatAnotherOneApplied(t *testing.T) {
 	sha := s.git.Commit("Open", map[string]string{"deploy/a.yaml": shopMap("a", "1")})
 	s.start()
 	s.applied(sha)
+	first := s.source
 	s.source = s.source.DeepCopy()
 	s.source.ObjectMeta = s.meta("second")
 	s.start()
 	s.failed("ApplyFailed", "belongs to the GitSource "+s.namespace+"/shop")
+
+	// What a GitSource leaves behind is free.
+	s.source = first
+	s.change(func(source *v1alpha1.GitSource) { source.Spec.Prune = new(bool) })
+	s.Expect(testClient.Delete(t.Context(), first)).To(Succeed())
+	s.source = first.DeepCopy()
+	s.source.ObjectMeta = s.meta("second")
+	s.applied(sha)
+	s.Expect(s.configMap("a").Labels).To(HaveKeyWithValue(v1alpha1.LabelSource, "second"))
+}
+
+func TestGitSource_BindsRolesThatComeAlong(t *testing.T) {
+	s := newGitStage(t,
+		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "create", "patch"}},
+		rbacv1.PolicyRule{APIGroups: []string{rbacv1.GroupName}, Resources: []string{"roles", "rolebindings"}, Verbs: []string{"get", "create", "patch", "delete"}},
+	)
+	role := func(verbs string) string {
+		return "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: reader}\nrules: [{apiGroups: [''], resources: [configmaps], verbs: [" + verbs + "]}]\n"
+	}
+	binding := "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: reader}\n" +
+		"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}\nsubjects: [{kind: ServiceAccount, name: default, namespace: " + s.namespace + "}]\n"
+	s.start()
+	s.applied(s.git.Commit("Bind", map[string]string{"deploy/a-binding.yaml": binding, "deploy/b-role.yaml": role("get")}))
+	s.Expect(get(s, &rbacv1.RoleBinding{}, "reader").RoleRef.Name).To(Equal("reader"))
+
+	s.git.Commit("Too much", map[string]string{"deploy/a-binding.yaml": binding, "deploy/b-role.yaml": role("delete")})
+	s.failed("ApplyFailed", "Role.rbac.authorization.k8s.io "+s.namespace+"/reader", "may not")
 }
 
 func TestGitSource_TakesARequestForASync(t *testing.T) {

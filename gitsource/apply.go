@@ -50,12 +50,13 @@ func (s Source) targetNamespace() string {
 type Applier struct {
 	source  Source
 	client  client.Client
+	sources client.Reader
 	manager *ssa.ResourceManager
 }
 
 // NewApplier returns an Applier that acts as the source's ServiceAccount. The identity in config must be allowed
-// to impersonate it, and needs no other permission.
-func NewApplier(config *rest.Config, scheme *runtime.Scheme, mapper meta.RESTMapper, source Source) (*Applier, error) {
+// to impersonate it, and needs no other permission. sources tells which GitSources there are, in any namespace: not a cache of a part of them.
+func NewApplier(config *rest.Config, scheme *runtime.Scheme, mapper meta.RESTMapper, sources client.Reader, source Source) (*Applier, error) {
 	config = rest.CopyConfig(config)
 	config.Impersonate = rest.ImpersonationConfig{
 		UserName: fmt.Sprintf("system:serviceaccount:%s:%s", source.Namespace, source.ServiceAccount),
@@ -67,6 +68,7 @@ func NewApplier(config *rest.Config, scheme *runtime.Scheme, mapper meta.RESTMap
 	return &Applier{
 		source:  source,
 		client:  acting,
+		sources: sources,
 		manager: ssa.NewResourceManager(acting, nil, ssa.Owner{Field: FieldManager, Group: v1alpha1.GroupVersion.Group}),
 	}, nil
 }
@@ -74,56 +76,60 @@ func NewApplier(config *rest.Config, scheme *runtime.Scheme, mapper meta.RESTMap
 // Client acts as the source's ServiceAccount.
 func (a *Applier) Client() client.Client { return a.client }
 
-// Apply makes the writes of a plan, definitions first, and returns what it wrote, for people. What the dry run
-// of the plan found unchanged is not written.
+// Apply makes the writes of a plan, definitions first, then roles, and returns what it wrote, for people. What the
+// dry run of the plan found unchanged is not written. What could not be tried before is tried as soon as what it
+// depends on is there.
 func (a *Applier) Apply(ctx context.Context, plan *Plan) (written []string, err error) {
-	var late []*entry
-	var kinds []*unstructured.Unstructured
-	write := func(entry *entry) error {
-		if !entry.changes() {
-			return nil
+	write := func(entries []*entry) error {
+		for _, entry := range entries {
+			if !entry.changes() {
+				continue
+			}
+			err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(entry.object.DeepCopy()),
+				client.FieldOwner(FieldManager), client.ForceOwnership)
+			if err != nil {
+				return fmt.Errorf("apply %w", a.explain(entry.object, err))
+			}
+			written = append(written, identity(entry.object)+" "+entry.action.String())
 		}
-		err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(entry.object.DeepCopy()),
-			client.FieldOwner(FieldManager), client.ForceOwnership)
-		if err != nil {
-			return fmt.Errorf("apply %w", a.explain(entry.object, err))
-		}
-		written = append(written, identity(entry.object)+" "+entry.action.String())
 		return nil
 	}
-	for _, entry := range plan.entries {
-		if !isDefinition(entry.object) {
+	definitions := plan.only(func(entry *entry) bool { return isDefinition(entry.object) })
+	if err := write(definitions); err != nil {
+		return written, err
+	}
+	for _, definition := range definitions {
+		if !ssautils.IsCRD(definition.object) || !definition.changes() {
 			continue
 		}
-		if err := write(entry); err != nil {
-			return written, err
-		}
-		if ssautils.IsCRD(entry.object) && entry.changes() {
-			kinds = append(kinds, entry.object)
-		}
-	}
-	for _, kind := range kinds {
-		if err := a.established(ctx, kind); err != nil {
+		if err := a.established(ctx, definition.object); err != nil {
 			return written, err
 		}
 	}
-	for _, entry := range plan.entries {
-		if entry.late {
-			late = append(late, entry)
-		}
-	}
+	late := plan.only(func(entry *entry) bool { return entry.late && !isBinding(entry.object) })
 	if err := a.try(ctx, late, plan.commit); err != nil {
 		return written, err
 	}
-	for _, entry := range plan.entries {
-		if isDefinition(entry.object) {
-			continue
-		}
-		if err := write(entry); err != nil {
-			return written, err
+	if err := write(plan.only(func(entry *entry) bool { return isRole(entry.object) })); err != nil {
+		return written, err
+	}
+	late = plan.only(func(entry *entry) bool { return entry.late && isBinding(entry.object) })
+	if err := a.try(ctx, late, plan.commit); err != nil {
+		return written, err
+	}
+	err = write(plan.only(func(entry *entry) bool { return !isDefinition(entry.object) && !isRole(entry.object) }))
+	return written, err
+}
+
+// only are the entries of a kind, in order.
+func (p *Plan) only(is func(*entry) bool) []*entry {
+	var found []*entry
+	for _, entry := range p.entries {
+		if is(entry) {
+			found = append(found, entry)
 		}
 	}
-	return written, nil
+	return found
 }
 
 // established waits until the API server serves the kind of a CustomResourceDefinition.

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/fluxcd/pkg/ssa"
 	ssautils "github.com/fluxcd/pkg/ssa/utils"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/naming"
@@ -115,16 +119,31 @@ func (a *Applier) label(object *unstructured.Unstructured) {
 	unstructured.RemoveNestedField(object.Object, "status")
 }
 
-// owns tells whether an object in the cluster is this source's, and names the other one that it belongs to.
-func (a *Applier) owns(existing *unstructured.Unstructured) (own bool, other string) {
+// owns tells whether an object in the cluster is this source's, or names the other one whose it is, as labels do.
+func (a *Applier) owns(existing *unstructured.Unstructured) (own bool, other *types.NamespacedName) {
 	labels := existing.GetLabels()
 	name, namespace := labels[v1alpha1.LabelSource], labels[v1alpha1.LabelSourceNamespace]
+	if namespace == "" {
+		namespace = a.source.Namespace
+	}
 	switch {
 	case name == "":
-		return false, ""
-	case name == naming.LabelValue(a.source.Name) && (namespace == "" || namespace == a.source.Namespace):
-		return true, ""
+		return false, nil
+	case name == naming.LabelValue(a.source.Name) && namespace == a.source.Namespace:
+		return true, nil
 	default:
-		return false, namespace + "/" + name
+		return false, &types.NamespacedName{Namespace: namespace, Name: name}
 	}
+}
+
+// lives tells whether a GitSource is there. A name on a label may be cut, so all of the namespace are compared.
+func (a *Applier) lives(ctx context.Context, labelled types.NamespacedName) (bool, error) {
+	var sources metav1.PartialObjectMetadataList
+	sources.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GitSourceList"))
+	if err := a.sources.List(ctx, &sources, client.InNamespace(labelled.Namespace)); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(sources.Items, func(source metav1.PartialObjectMetadata) bool {
+		return naming.LabelValue(source.Name) == labelled.Name
+	}), nil
 }

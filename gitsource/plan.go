@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fluxcd/cli-utils/pkg/object"
 	"github.com/fluxcd/pkg/ssa"
 	ssautils "github.com/fluxcd/pkg/ssa/utils"
 	"golang.org/x/sync/errgroup"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -74,7 +76,7 @@ func (e *entry) changes() bool {
 // is refused the error names all that are, and nothing has been written.
 //
 // An object whose CustomResourceDefinition or Namespace is new in the same tree can't be tried before that is
-// there: it is tried by Apply.
+// there, nor a binding before its role: it is tried by Apply.
 func (a *Applier) Plan(ctx context.Context, desired Desired) (*Plan, error) {
 	known := define(desired.Objects)
 	placed, err := a.place(ctx, desired.Objects, known)
@@ -100,13 +102,23 @@ func (a *Applier) Plan(ctx context.Context, desired Desired) (*Plan, error) {
 		}
 	}
 	errDefinitions := a.try(ctx, first, plan.commit)
-	var tried []*entry
+	var tried, bindings []*entry
 	for _, entry := range rest {
-		if entry.late = dependsOnNew(entry.object, first); !entry.late {
+		switch entry.late = dependsOnNew(entry.object, first); {
+		case isBinding(entry.object):
+			bindings = append(bindings, entry)
+		case !entry.late:
 			tried = append(tried, entry)
 		}
 	}
-	if err := errors.Join(errDefinitions, a.try(ctx, tried, plan.commit)); err != nil {
+	errTried := a.try(ctx, tried, plan.commit)
+	tried = nil
+	for _, entry := range bindings {
+		if entry.late = entry.late || bindsNew(entry.object, rest); !entry.late {
+			tried = append(tried, entry)
+		}
+	}
+	if err := errors.Join(errDefinitions, errTried, a.try(ctx, tried, plan.commit)); err != nil {
 		return nil, err
 	}
 	return plan, nil
@@ -152,6 +164,31 @@ func dependsOnNew(object *unstructured.Unstructured, first []*entry) bool {
 		}
 	}
 	return false
+}
+
+func isRole(object *unstructured.Unstructured) bool {
+	return isRBAC(object, "Role", "ClusterRole")
+}
+
+func isBinding(object *unstructured.Unstructured) bool {
+	return isRBAC(object, "RoleBinding", "ClusterRoleBinding")
+}
+
+func isRBAC(object *unstructured.Unstructured, kinds ...string) bool {
+	gvk := object.GroupVersionKind()
+	return gvk.Group == rbacv1.GroupName && slices.Contains(kinds, gvk.Kind)
+}
+
+// bindsNew tells whether a binding is to a role of the same tree that isn't yet as the tree says. The API
+// server looks at the role's rules in a dry run as well: who binds must have what they permit.
+func bindsNew(binding *unstructured.Unstructured, entries []*entry) bool {
+	kind, _, _ := unstructured.NestedString(binding.Object, "roleRef", "kind")
+	name, _, _ := unstructured.NestedString(binding.Object, "roleRef", "name")
+	return slices.ContainsFunc(entries, func(role *entry) bool {
+		return isRole(role.object) && role.action != ssa.UnchangedAction &&
+			role.object.GetKind() == kind && role.object.GetName() == name &&
+			(kind == "ClusterRole" || role.object.GetNamespace() == binding.GetNamespace())
+	})
 }
 
 // try dry-runs entries, a few at a time, and returns all that went wrong.
@@ -213,8 +250,15 @@ func (a *Applier) tryOne(ctx context.Context, entry *entry, commit Commit) error
 	}
 	exists := err == nil
 	own, other := a.owns(existing)
-	if other != "" {
-		return fmt.Errorf("%s belongs to the GitSource %s: take it out of one of the two trees", identity(entry.object), other)
+	if other != nil {
+		lives, err := a.lives(ctx, *other)
+		switch {
+		case err != nil:
+			return fmt.Errorf("look whether %s still belongs to the GitSource %s: %w", identity(entry.object), other, err)
+		case lives:
+			return fmt.Errorf("%s belongs to the GitSource %s: take it out of one of the two trees, or its label %s off",
+				identity(entry.object), other, v1alpha1.LabelSource)
+		}
 	}
 	sign(entry.object, commit)
 	keeps := own && existing.GetAnnotations()[v1alpha1.AnnotationCommit] != ""
