@@ -42,6 +42,13 @@ func adoptedWorld(spec v1alpha1.RolloutSpec) *world {
 	return w
 }
 
+// act is something that happens to a world, and how long it then has.
+type act struct {
+	say     string
+	do      func(*world)
+	seconds int
+}
+
 // TestPlanFor_GoldenLogs shows each strategy action by action. Run with -update to rewrite them.
 func TestPlanFor_GoldenLogs(t *testing.T) {
 	t.Parallel()
@@ -52,94 +59,38 @@ func TestPlanFor_GoldenLogs(t *testing.T) {
 			{Name: "switch", Weight: new(int32(100))},
 		},
 	}
-	for name, play := range map[string]func() *world{
-		"promoted": func() *world {
-			w := adoptedWorld(canary())
-			w.say("git says b")
-			w.commit("b")
-			w.run(140)
-			return w
-		},
-		"rolled-back": func() *world {
-			w := adoptedWorld(canary())
-			w.bad["b"] = true
-			w.say("git says b, which is bad")
-			w.commit("b")
-			w.run(60)
-			w.say("git says c, which is good")
-			w.commit("c")
-			w.run(140)
-			return w
-		},
-		"never-ready": func() *world {
-			w := adoptedWorld(canary())
-			w.broken["b"] = true
-			w.say("git says b, whose pods never get ready")
-			w.commit("b")
-			w.run(60)
-			return w
-		},
-		"superseded": func() *world {
-			w := adoptedWorld(canary())
-			w.say("git says b")
-			w.commit("b")
-			w.run(10)
-			w.say("git says c, in the middle of b's first step")
-			w.commit("c")
-			w.run(160)
-			return w
-		},
-		"superseded-after-the-shift": func() *world {
-			w := adoptedWorld(canary())
-			w.say("git says b")
-			w.commit("b")
-			w.run(50)
-			w.say("git says c, while b serves from its copy")
-			w.commit("c")
-			w.run(160)
-			return w
-		},
-		"reverted": func() *world {
-			w := adoptedWorld(canary())
-			w.say("git says b")
-			w.commit("b")
-			w.run(10)
-			w.say("git is back at a")
-			w.commit("a")
-			w.run(60)
-			return w
-		},
-		"blue-green": func() *world {
-			w := adoptedWorld(blueGreen)
-			w.say("git says b")
-			w.commit("b")
-			w.run(140)
-			return w
-		},
-		"deleted-in-a-step": func() *world {
-			w := adoptedWorld(canary())
-			w.say("git says b")
-			w.commit("b")
-			w.run(10)
-			w.say("the Rollout is deleted")
-			w.deleting = true
-			w.run(90)
-			return w
-		},
-		"deleted-while-the-copy-serves": func() *world {
-			w := adoptedWorld(canary())
-			w.say("git says b")
-			w.commit("b")
-			w.run(50)
-			w.say("the Rollout is deleted")
-			w.deleting = true
-			w.run(160)
-			return w
-		},
+	commit := func(revision string) func(*world) { return func(w *world) { w.commit(revision) } }
+	deletion := func(w *world) { w.deleting = true }
+	for name, play := range map[string]struct {
+		spec        v1alpha1.RolloutSpec
+		bad, broken string
+		acts        []act
+	}{
+		"promoted":    {spec: canary(), acts: []act{{"git says b", commit("b"), 140}}},
+		"rolled-back": {spec: canary(), bad: "b", acts: []act{{"git says b, which is bad", commit("b"), 60}, {"git says c, which is good", commit("c"), 140}}},
+		"never-ready": {spec: canary(), broken: "b", acts: []act{{"git says b, whose pods never get ready", commit("b"), 60}}},
+		"superseded": {spec: canary(), acts: []act{
+			{"git says b", commit("b"), 10},
+			{"git says c, in the middle of b's first step", commit("c"), 160},
+		}},
+		"superseded-after-the-shift": {spec: canary(), acts: []act{
+			{"git says b", commit("b"), 50},
+			{"git says c, while b serves from its copy", commit("c"), 160},
+		}},
+		"reverted":                      {spec: canary(), acts: []act{{"git says b", commit("b"), 10}, {"git is back at a", commit("a"), 60}}},
+		"blue-green":                    {spec: blueGreen, acts: []act{{"git says b", commit("b"), 140}}},
+		"deleted-in-a-step":             {spec: canary(), acts: []act{{"git says b", commit("b"), 10}, {"the Rollout is deleted", deletion, 90}}},
+		"deleted-while-the-copy-serves": {spec: canary(), acts: []act{{"git says b", commit("b"), 50}, {"the Rollout is deleted", deletion, 160}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := play()
+			w := adoptedWorld(play.spec)
+			w.bad[play.bad], w.broken[play.broken] = true, true
+			for _, a := range play.acts {
+				w.say(a.say)
+				a.do(w)
+				w.run(a.seconds)
+			}
 			if len(w.violations) > 0 {
 				t.Fatal(w.violations[0])
 			}
