@@ -125,9 +125,15 @@ func (f *Fetcher) Fetch(ctx context.Context, repository Repository) (*Checkout, 
 			return errors.Join(err, checkout.Close())
 		}
 		checkout.Commit = *commit
+		if ctx.Err() != nil {
+			// Nobody waits for it any more.
+			return errors.Join(ctx.Err(), checkout.Close())
+		}
 		return nil
 	})
 	if err != nil {
+		// The context can end after the clone looked at it, and before it was handed over.
+		_ = checkout.Close()
 		return nil, fetchError("clone the branch", repository, err)
 	}
 	return checkout, nil

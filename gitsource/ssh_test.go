@@ -1,15 +1,19 @@
 package gitsource_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -40,8 +44,9 @@ func newKeyPair(t *testing.T) keyPair {
 	return keyPair{signer: signer, identity: pem.EncodeToMemory(block)}
 }
 
-// serveSSH lets one key read a repository over ssh, and returns the server's address.
-func serveSSH(t *testing.T, path string, host, user keyPair) string {
+// serveSSH lets one key read a repository over ssh, and returns the server's address. served, if any, is called
+// when all of an answer is sent.
+func serveSSH(t *testing.T, path string, host, user keyPair, served func()) string {
 	t.Helper()
 	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 		if string(key.Marshal()) != string(user.signer.PublicKey().Marshal()) {
@@ -61,13 +66,13 @@ func serveSSH(t *testing.T, path string, host, user keyPair) string {
 			if err != nil {
 				return
 			}
-			go serveConnection(conn, config, path)
+			go serveConnection(conn, config, path, served)
 		}
 	}()
 	return listener.Addr().String()
 }
 
-func serveConnection(conn net.Conn, config *ssh.ServerConfig, path string) {
+func serveConnection(conn net.Conn, config *ssh.ServerConfig, path string, served func()) {
 	defer func() { _ = conn.Close() }()
 	_, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
@@ -90,6 +95,9 @@ func serveConnection(conn net.Conn, config *ssh.ServerConfig, path string) {
 			if command.Run() != nil {
 				status.Status = 1
 			}
+			if served != nil {
+				served()
+			}
 			_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(&status))
 			_ = channel.Close()
 		}
@@ -101,7 +109,7 @@ func TestFetch_TrustsOnlyKnownSSHServers(t *testing.T) {
 	served := gittest.New(t)
 	sha := served.Commit("first", map[string]string{"a": "hello"})
 	host, user, stranger := newKeyPair(t), newKeyPair(t), newKeyPair(t)
-	address := serveSSH(t, served.Path, host, user)
+	address := serveSSH(t, served.Path, host, user, nil)
 	known := func(pair keyPair, address string) []byte {
 		return []byte(knownhosts.Line([]string{knownhosts.Normalize(address)}, pair.signer.PublicKey()))
 	}
@@ -130,6 +138,54 @@ func TestFetch_TrustsOnlyKnownSSHServers(t *testing.T) {
 		_, err := fetcher.Head(t.Context(), repository(data))
 		if !errors.Is(err, gitsource.ErrCredentials) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestFetch_LeavesNothingWhenItsTimeEndsAtTheLastMoment(t *testing.T) {
+	t.Parallel()
+	served := gittest.New(t)
+	served.Commit("first", map[string]string{"a": "hello"})
+	host, user := newKeyPair(t), newKeyPair(t)
+	var cancel atomic.Pointer[context.CancelFunc]
+	address := serveSSH(t, served.Path, host, user, func() { (*cancel.Load())() })
+	repository := gitsource.Repository{
+		URL: fmt.Sprintf("ssh://git@%s/shop.git", address), Branch: gittest.Branch,
+		Credentials: gitsource.NewCredentials(map[string][]byte{
+			"identity":    user.identity,
+			"known_hosts": []byte(knownhosts.Line([]string{knownhosts.Normalize(address)}, host.signer.PublicKey())),
+		}),
+	}
+	fetcher := gitsource.Fetcher{Dir: t.TempDir()}
+	cut := 0
+	for range 20 {
+		ctx, stop := context.WithCancel(t.Context())
+		cancel.Store(&stop)
+		checkout, err := fetcher.Fetch(ctx, repository)
+		if err != nil {
+			cut++
+			continue
+		}
+		if err := checkout.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cut == 0 {
+		t.Fatal("no fetch was cut short")
+	}
+	left := func() []os.DirEntry {
+		entries, err := os.ReadDir(fetcher.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return entries
+	}
+	// A clone that is cut short cleans up when it ends.
+	for deadline := time.After(10 * time.Second); len(left()) > 0; {
+		select {
+		case <-deadline:
+			t.Fatalf("of %d fetches that were cut short, %d left folders behind", cut, len(left()))
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
