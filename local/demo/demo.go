@@ -46,6 +46,9 @@ type demo struct {
 	view       observe.View
 	// The versions that the table compares, and the commit under way.
 	incumbent, candidate, commit string
+	// before is the incumbent's revision when that commit was made; empty for
+	// the first.
+	before string
 }
 
 // run is the demo, from the first commit to the summary.
@@ -139,7 +142,6 @@ func (d *demo) startLoad(ctx context.Context) (stop func(), err error) {
 // copy's deletion included.
 func (d *demo) promote(ctx context.Context) (promoted, error) {
 	out := promoted{version: good}
-	before := d.view.Progress.Incumbent
 	if err := d.pushNext(ctx, good, "Version 2: a good one", &out.committed); err != nil {
 		return out, err
 	}
@@ -150,7 +152,7 @@ func (d *demo) promote(ctx context.Context) (promoted, error) {
 		if v.Progress.Phase == observe.PhaseRolledBack {
 			return false, fmt.Errorf("version 2 was rolled back: %s", v.Progress.Reason)
 		}
-		if v.Progress.Incumbent == before {
+		if v.Progress.Incumbent == d.before {
 			return false, nil
 		}
 		if out.promoted.IsZero() {
@@ -165,7 +167,6 @@ func (d *demo) promote(ctx context.Context) (promoted, error) {
 // rollBack commits the bad version and waits until it is gone.
 func (d *demo) rollBack(ctx context.Context) (rolledBack, error) {
 	out := rolledBack{version: bad}
-	before := d.view.Progress.Incumbent
 	if err := d.pushNext(ctx, bad, "Version 3: fails one request in twenty", &out.committed); err != nil {
 		return out, err
 	}
@@ -173,7 +174,7 @@ func (d *demo) rollBack(ctx context.Context) (rolledBack, error) {
 		switch {
 		case v.Progress == nil:
 			return false, errors.New("the route of the shop is gone")
-		case v.Progress.Incumbent != before:
+		case v.Progress.Incumbent != d.before:
 			return false, errors.New("version 3 was promoted, with 5% errors")
 		case v.Progress.Phase != observe.PhaseRolledBack:
 			return false, nil
@@ -194,7 +195,7 @@ func (d *demo) pushNext(ctx context.Context, version shop.Version, message strin
 	if d.candidate != "" {
 		d.incumbent = d.candidate
 	}
-	d.candidate = version.Name
+	d.candidate, d.before = version.Name, d.view.Progress.Incumbent
 	*at = time.Now()
 	return d.push(ctx, version, message)
 }
@@ -211,7 +212,11 @@ func (d *demo) push(ctx context.Context, version shop.Version, message string) e
 
 // note says what happened, with the time.
 func (d *demo) note(format string, arguments ...any) {
-	d.screen.say(d.time(time.Now()) + "  " + fmt.Sprintf(format, arguments...))
+	d.noteAt(time.Now(), format, arguments...)
+}
+
+func (d *demo) noteAt(at time.Time, format string, arguments ...any) {
+	d.screen.say(d.time(at) + "  " + fmt.Sprintf(format, arguments...))
 }
 
 // time is how far into the demo a moment is.

@@ -44,6 +44,10 @@ func (d *demo) row(view observe.View) row {
 		if status.Traffic != nil {
 			asked = status.Traffic.Asked
 		}
+		if d.before != "" && view.Progress != nil && view.Progress.Phase == observe.PhaseServing && view.Progress.Incumbent != d.before {
+			// What was the candidate has it all, as the incumbent.
+			asked = "100%"
+		}
 		if status.Verdict != nil {
 			verdict = status.Verdict.Outcome
 		}

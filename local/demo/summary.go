@@ -58,6 +58,9 @@ func (r results) summary(stats load.Stats, rate float64) string {
 	if stats.Dropped > 0 {
 		add("  never sent, because answers were missing %s", number(stats.Dropped))
 	}
+	if stats.Retried > 0 {
+		add("  sent again by the client, as a connection that it kept was closed: %s", number(stats.Retried))
+	}
 	if err := r.judge(stats); err != nil {
 		lines = append(lines, "", failures(stats))
 	}
@@ -75,8 +78,11 @@ func (r results) judge(stats load.Stats) error {
 		wrong = append(wrong, fmt.Errorf("%d requests were not sent, because too many were unanswered", stats.Dropped))
 	}
 	for _, name := range []string{first.Name, good.Name} {
-		if n := stats.Version(name).Failed; n > 0 {
-			wrong = append(wrong, fmt.Errorf("%d requests failed by version %s, which does not fail", n, name))
+		switch v := stats.Version(name); {
+		case v.Requests == 0:
+			wrong = append(wrong, fmt.Errorf("no version %s was seen by users", name))
+		case v.Failed > 0:
+			wrong = append(wrong, fmt.Errorf("%d requests failed by version %s, which does not fail", v.Failed, name))
 		}
 	}
 	return errors.Join(wrong...)

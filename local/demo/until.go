@@ -69,7 +69,7 @@ func (d *demo) show(view observe.View) {
 		if event.Type == "Warning" {
 			mark = "!"
 		}
-		d.note("%s %s: %s", mark, event.Reason, event.Message)
+		d.noteAt(view.At, "%s %s: %s", mark, event.Reason, event.Message)
 	}
 	d.screen.row(d.row(view))
 }

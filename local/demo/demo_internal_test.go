@@ -1,0 +1,107 @@
+package demo
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weighlock/weighlock/local/load"
+)
+
+// answers are counts of replies by version, and of those that failed.
+func answers(counts ...load.Version) load.Stats {
+	stats := load.Stats{Versions: counts}
+	for _, v := range counts {
+		stats.Sent += v.Requests
+		stats.Failed += v.Failed
+		if v.Version == "" {
+			stats.FailedOnTheWay += v.Failed
+		}
+	}
+	return stats
+}
+
+func TestJudge_AcceptsOnlyFailuresOfTheBadVersion(t *testing.T) {
+	t.Parallel()
+	fine := []load.Version{{Version: "1", Requests: 10}, {Version: "2", Requests: 10}, {Version: "3", Requests: 10, Failed: 1}}
+	dropped := answers(fine...)
+	dropped.Dropped = 1
+	for name, c := range map[string]struct {
+		stats load.Stats
+		says  string
+	}{
+		"only the bad version failed":  {answers(fine...), ""},
+		"version 1 failed":             {answers(load.Version{Version: "1", Requests: 10, Failed: 1}), "1 requests failed by version 1"},
+		"version 2 failed":             {answers(load.Version{Version: "2", Requests: 10, Failed: 2}), "2 requests failed by version 2"},
+		"a proxy answered":             {answers(load.Version{Requests: 3, Failed: 3}), "3 requests failed on the way"},
+		"requests could not be sent":   {dropped, "1 requests were not sent"},
+		"the load never reached it":    {answers(), "no version 1 was seen"},
+		"the candidates were not seen": {answers(fine[0]), "no version 2 was seen"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := results{}.judge(c.stats)
+			switch {
+			case c.says == "" && err != nil:
+				t.Errorf("it says %v, want nothing", err)
+			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
+				t.Errorf("it says %v, want %q", err, c.says)
+			}
+		})
+	}
+}
+
+func TestScreen_WritesALineToAPipeOnlyWhenSomethingHappened(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	s := newScreen(&out)
+	s.row(row{key: "step 1", text: "one"})
+	s.row(row{key: "step 1", text: "one still"})
+	s.row(row{key: "step 2", text: "two"})
+	want := header() + "\none\ntwo\n"
+	if got := out.String(); got != want {
+		t.Errorf("it wrote %q, want %q", got, want)
+	}
+	s.printed = s.printed.Add(-quiet)
+	s.row(row{key: "step 2", text: "two still"})
+	if got := out.String(); got != want+"two still\n" {
+		t.Errorf("after a while it wrote %q, want another line", got)
+	}
+}
+
+func TestScreen_PaintsOverTheLastRowOfATerminal(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	s := newScreen(&out)
+	s.width = func() int { return 21 }
+	s.row(row{key: "step 1", text: "first", totals: "totals"})
+	out.Reset()
+	s.row(row{key: "step 1", text: "first, later and much longer", totals: "totals"})
+	if got, want := out.String(), strings.Repeat(lineUp+clearLine, 2)+"first, later and muc\ntotals\n"; got != want {
+		t.Errorf("it wrote %q, want %q", got, want)
+	}
+	out.Reset()
+	s.say("an event")
+	s.row(row{key: "step 2", text: "second"})
+	for _, line := range []string{"an event\n", "first, later and muc\n", "second\n"} {
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("it wrote %q, which lacks %q", out.String(), line)
+		}
+	}
+}
+
+func TestWeight_CountsOnlyWhatCameSinceTheRouteWasTaken(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	stats := load.Stats{Series: []load.Second{
+		{At: now.Add(-5 * time.Second), Requests: map[string]int64{"1": 100}},
+		{At: now.Add(-time.Second), Requests: map[string]int64{"1": 75, "2": 25}},
+	}}
+	if got := weight(stats, "2", now.Add(-2*time.Second)); got != "25.0%" {
+		t.Errorf("the measured weight is %s, want 25.0%%", got)
+	}
+	if got := weight(stats, "2", now); got != "-" {
+		t.Errorf("the measured weight is %s before any reply, want none", got)
+	}
+}
