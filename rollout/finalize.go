@@ -57,7 +57,8 @@ func (v *view) releasable() bool {
 	return v.want == incumbent || incumbent == "" || v.Spec.DeletionPolicy == v1alpha1.DeletionRelease
 }
 
-// bringHome puts all traffic on the workload, and waits until other tracks have drained; nil once that is done.
+// bringHome puts all traffic on the workload, and waits until the mesh has taken that; nil once it has. The other tracks
+// drain after the route is gone.
 func (v *view) bringHome() *Plan {
 	home := Traffic{Total: v.total}
 	if !v.Route.Holds(home) {
@@ -88,8 +89,8 @@ func (v *view) bringHome() *Plan {
 		})
 		return p
 	}
-	p := waiting(v1alpha1.StateDeleting, "Deleting", "all traffic is on the workload", "connections to drain")
-	if len(v.Copies) > 0 && !v.drained(p) {
+	p := waiting(v1alpha1.StateDeleting, "Deleting", "all traffic is on the workload", "the mesh to take the route")
+	if !v.settled(p) {
 		return p
 	}
 	return nil

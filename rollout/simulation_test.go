@@ -75,6 +75,8 @@ func simulate(seed uint64) *world {
 			w.replicas = int32(1 + r.IntN(5))
 		case n == 5 && r.IntN(10) == 0:
 			w.deleting = true
+		case n == 6:
+			w.coming = w.replicas // all pods of the workload restart
 		}
 		survives := 100
 		if r.IntN(10) == 0 {

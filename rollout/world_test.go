@@ -44,7 +44,7 @@ type world struct {
 	bad, thin, broken map[string]bool
 	// failed revisions were rolled back.
 	failed map[string]bool
-	// last time that a copy had traffic.
+	// last time that a track had traffic.
 	lastTraffic map[string]time.Time
 	finished    bool
 	note        string
@@ -161,6 +161,9 @@ func (w *world) tick() {
 		if w.route.exists && (w.route.traffic.Incumbent == r || (w.route.traffic.Candidate == r && w.route.traffic.Reaches())) {
 			w.lastTraffic[r] = w.now
 		}
+	}
+	if w.route.exists && w.route.traffic.Incumbent == "" {
+		w.lastTraffic[""] = w.now
 	}
 	switch {
 	case w.coming > 0:
@@ -334,6 +337,9 @@ func (w *world) checkUnused(track string) {
 // checkRelease holds a release against the traffic on the workload.
 func (w *world) checkRelease() {
 	r := w.running()
+	if last, had := w.lastTraffic[""]; had && w.route.exists && w.route.traffic.Incumbent != "" && w.now.Before(last.Add(w.spec.AbortDelay.Duration)) {
+		w.violated("the workload is released before it drained")
+	}
 	if !w.route.exists || w.route.traffic.Incumbent != "" || w.deleting || w.replicas == 0 {
 		return
 	}
