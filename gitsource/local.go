@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/types"
@@ -106,10 +107,8 @@ func checkScalars(node *kyaml.Node) error {
 			return errors.New("a plugin has a text in base64 (!!binary): write it out")
 		}
 		// A file can stand behind the name that it gets.
-		for _, part := range strings.Split(node.Value, "=") {
-			if fetchedPattern.MatchString(part) {
-				return fmt.Errorf("a plugin names %q, which is remote: only files of the repository itself are built", node.Value)
-			}
+		if slices.ContainsFunc(strings.Split(node.Value, "="), fetchedPattern.MatchString) {
+			return fmt.Errorf("a plugin names %q, which is remote: only files of the repository itself are built", node.Value)
 		}
 	}
 	for _, child := range node.Content {
@@ -137,13 +136,13 @@ func pluginsOf(spec *types.Kustomization) []string {
 // referencesOf are all other entries that kustomize may load.
 func referencesOf(spec *types.Kustomization) []string {
 	var entries []string
-	for _, list := range [][]string{spec.Resources, spec.Bases, spec.Components, spec.Crds, spec.Configurations} {
+	for _, list := range [][]string{spec.Resources, spec.Bases, spec.Components, spec.Crds, spec.Configurations} { //nolint:staticcheck // deprecated, and still loaded
 		entries = append(entries, list...)
 	}
-	for _, patch := range spec.PatchesStrategicMerge {
+	for _, patch := range spec.PatchesStrategicMerge { //nolint:staticcheck // deprecated, and still loaded
 		entries = append(entries, string(patch))
 	}
-	for _, list := range [][]types.Patch{spec.Patches, spec.PatchesJson6902} {
+	for _, list := range [][]types.Patch{spec.Patches, spec.PatchesJson6902} { //nolint:staticcheck // deprecated, and still loaded
 		for _, patch := range list {
 			entries = append(entries, patch.Path)
 		}

@@ -2,6 +2,7 @@ package gitsource_test
 
 import (
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -81,9 +82,7 @@ func TestBuild_ReachesNoNetwork(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := map[string]string{"deploy/kustomization.yaml": "configMapGenerator: [{name: a}]\n" + tc.kustomization + "\n"}
-			for name, content := range tc.files {
-				files[name] = content
-			}
+			maps.Copy(files, tc.files)
 			objects, err := gitsource.Build(folder(t, files), "deploy", gitsource.Limits{})
 			if err == nil {
 				t.Fatalf("built %v", objects)
