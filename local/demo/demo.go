@@ -63,7 +63,11 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	stats := d.load.Stats()
 	d.screen.say(results.summary(stats, d.rate))
-	return results.judge(stats)
+	if err := results.judge(stats); err != nil {
+		d.tellLogs()
+		return err
+	}
+	return nil
 }
 
 // play takes the versions live and says how that went.

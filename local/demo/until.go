@@ -91,6 +91,14 @@ func (d *demo) explain() {
 	if log := weighlockLog(d.stack.Logs); log != "" {
 		d.screen.say("The end of Weighlock's log:\n" + log)
 	}
+	d.tellLogs()
+}
+
+// tellLogs says why Envoy answered in a version's place, if it did, and where all logs are.
+func (d *demo) tellLogs() {
+	if content, err := os.ReadFile(filepath.Join(d.stack.Logs, stack.PartEnvoy+".log")); err == nil {
+		d.screen.say("The end of Envoy's log:\n" + string(content[max(0, len(content)-logEnd):]))
+	}
 	folder := d.stack.Logs
 	if !d.keptLogs {
 		kept, err := keep(folder)

@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	connectTimeout = 2 * time.Second
+	connectTimeout = 5 * time.Second
 	// upstreamIdle is far below any application's own keep-alive timeout:
 	// were it above, the application could close a connection in the moment
 	// that Envoy puts a request on it, which is a 503.
