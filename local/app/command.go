@@ -13,6 +13,11 @@ import (
 	"github.com/spf13/pflag"
 )
 
+// defaultDrain outlasts the time until nobody sends requests here any more.
+// Kubernetes' EndpointSlice controller puts a change off by a second when its
+// cache is behind, and by two more when it still is.
+const defaultDrain = 4 * time.Second
+
 // Command is the `app` subcommand. Each flag can be given by the environment
 // too, as SHOP_ERROR_RATE for --error-rate.
 func Command() *cobra.Command {
@@ -45,7 +50,7 @@ func Command() *cobra.Command {
 	cmd.Flags().Float64Var(&o.ErrorRate, "error-rate", 0, "share of requests, 0 to 1, that are answered with 500")
 	cmd.Flags().DurationVar(&o.Latency, "latency", 2*time.Millisecond, "mean time that an answer takes")
 	cmd.Flags().DurationVar(&o.Jitter, "latency-jitter", time.Millisecond, "how far single answers are off the mean at most")
-	cmd.Flags().DurationVar(&o.Drain, "drain", time.Second, "how long to serve on after SIGTERM")
+	cmd.Flags().DurationVar(&o.Drain, "drain", defaultDrain, "how long to serve on after SIGTERM")
 	return cmd
 }
 
