@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,13 @@ spec:
 // the test's own.
 func shops(t *testing.T, namespace string) {
 	t.Helper()
+	// What a test asked for is not to be in force when it runs again.
+	t.Cleanup(func() {
+		path := "/apis/split.smi-spec.io/v1alpha4/namespaces/" + namespace + "/trafficsplits"
+		if err := client(t).RESTClient().Delete().AbsPath(path).Do(context.WithoutCancel(t.Context())).Error(); err != nil {
+			t.Errorf("delete the splits of %s: %v", namespace, err)
+		}
+	})
 	manifest := "apiVersion: v1\nkind: Namespace\nmetadata: {name: NAMESPACE}\n---\n" + root
 	for _, name := range []string{"one", "two"} {
 		manifest += strings.ReplaceAll(version, "VERSION", name)
@@ -194,6 +202,13 @@ func unharmed(t *testing.T, stats load.Stats) {
 	t.Helper()
 	if stats.Failed > 0 || stats.Dropped > 0 || stats.Sent == 0 {
 		t.Errorf("%d of %d requests failed, %d were dropped: %+v", stats.Failed, stats.Sent, stats.Dropped, stats.Failures)
+		// Envoy says why it answered in a version's place.
+		for _, part := range []string{stack.PartEnvoy, stack.PartMesh, stack.PartNode} {
+			if text, err := os.ReadFile(filepath.Join(running.Logs, part+".log")); err == nil {
+				lines := strings.Split(string(text), "\n")
+				t.Logf("the log of %s ends with\n%s", part, strings.Join(lines[max(0, len(lines)-100):], "\n"))
+			}
+		}
 	}
 }
 

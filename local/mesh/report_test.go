@@ -10,7 +10,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/weighlock/weighlock/local/load"
 )
@@ -46,12 +45,8 @@ spec:
   service: shop
   backends: [{service: nothing, weight: 1}]
 `)
-	client, err := kubernetes.NewForConfig(running.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	eventually(t, "the event", func() error {
-		events, err := client.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.kind=TrafficSplit,involvedObject.name=shop"})
+		events, err := client(t).CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.kind=TrafficSplit,involvedObject.name=shop"})
 		if err != nil {
 			return err
 		}

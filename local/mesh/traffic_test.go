@@ -30,14 +30,19 @@ func apps(replicas int, names ...string) string {
 	return out.String()
 }
 
-// remove deletes an object of the given API path.
-func remove(t *testing.T, path string) {
+func client(t *testing.T) *kubernetes.Clientset {
 	t.Helper()
-	client, err := kubernetes.NewForConfig(running.Config)
+	out, err := kubernetes.NewForConfig(running.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := client.RESTClient().Delete().AbsPath(path).Do(t.Context()).Error(); err != nil {
+	return out
+}
+
+// remove deletes an object of the given API path.
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := client(t).RESTClient().Delete().AbsPath(path).Do(t.Context()).Error(); err != nil {
 		t.Fatalf("delete %s: %v", path, err)
 	}
 }
