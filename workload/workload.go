@@ -124,7 +124,7 @@ type State struct {
 	Replicas, Ready int32
 	// Served says that the track service exists.
 	Served bool
-	// Rolled says that all pods run the template asked for, are available, and no others are left.
+	// Rolled says that all pods run the template asked for, are available, and no others are left, nor endpoints of others.
 	Rolled bool
 	// Paused says that the object does not act on its template.
 	Paused bool

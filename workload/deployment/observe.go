@@ -280,7 +280,9 @@ func (s *seen) run(ctx context.Context, names *resolver, d *unstructured.Unstruc
 		number(d, "status", "observedGeneration") >= d.GetGeneration() &&
 		count(d, "status", "replicas") == wanted &&
 		count(d, "status", "updatedReplicas") == wanted &&
-		count(d, "status", "availableReplicas") == wanted
+		count(d, "status", "availableReplicas") == wanted &&
+		// Endpoints lag behind pods: while those of pods that are gone are still among them, traffic would meet nobody.
+		(!state.Served || s.ready[state.Service] == wanted)
 	return nil
 }
 
