@@ -89,11 +89,11 @@ func TestStart_SaysWhatIsMissingWhenThePartNeverGetsReady(t *testing.T) {
 }
 
 func TestDied_GivesADeathNobodyAskedFor(t *testing.T) {
-	s, _ := newSupervisor(t)
+	s, logs := newSupervisor(t)
 	if err := s.Start(t.Context(), shell("mortal", "echo last words; exec sleep 100")); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(100 * time.Millisecond)
+	awaitLog(t, filepath.Join(logs, "mortal.log"), "last words\n")
 	if err := syscall.Kill(s.Parts()[0].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -110,30 +110,42 @@ func TestDied_GivesADeathNobodyAskedFor(t *testing.T) {
 	}
 }
 
+// awaitLog waits until a log says what it should.
+func awaitLog(t *testing.T, path, want string) {
+	t.Helper()
+	var log []byte
+	for range 500 {
+		var err error
+		if log, err = os.ReadFile(path); err == nil && string(log) == want {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("log %q, want %q", log, want)
+}
+
 func TestKillAndRestart_AreNotReportedAsDeaths(t *testing.T) {
 	s, logs := newSupervisor(t)
 	if err := s.Start(t.Context(), shell("phoenix", "echo run; exec sleep 100")); err != nil {
 		t.Fatal(err)
 	}
 	first := s.Parts()[0].PID
+	log := filepath.Join(logs, "phoenix.log")
+	awaitLog(t, log, "run\n")
 	if err := s.Kill("phoenix"); err != nil {
 		t.Fatal(err)
 	}
 	if alive(first) || s.Parts()[0].PID != 0 {
 		t.Error("the part still runs after Kill")
 	}
-	for range 2 {
+	for _, want := range []string{"run\nrun\n", "run\nrun\nrun\n"} {
 		if err := s.Restart(t.Context(), "phoenix"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		awaitLog(t, log, want)
 	}
 	if pid := s.Parts()[0].PID; pid == 0 || pid == first {
 		t.Errorf("PID %d after Restart, want a new process", pid)
-	}
-	log, err := os.ReadFile(filepath.Join(logs, "phoenix.log"))
-	if err != nil || string(log) != "run\nrun\nrun\n" {
-		t.Errorf("log %q, %v; want all three runs", log, err)
 	}
 	select {
 	case err := <-s.Died():
