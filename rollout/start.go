@@ -35,9 +35,7 @@ func start(v *view) *Plan {
 		return p
 	}
 	if c == nil {
-		if _, known := v.Records[v.want]; !known {
-			p.Actions = append(p.Actions, Record{Template: v.Workload.Template})
-		}
+		p.Actions = append(p.Actions, v.recorded()...)
 		p.Actions = append(p.Actions, Copy{Revision: v.want, Replicas: size})
 		return p
 	}
@@ -59,17 +57,9 @@ func (v *view) natively() *Plan {
 		return nil
 	}
 	if len(w.Running) == 1 && w.Running[0] == v.want {
-		p := doing(v1alpha1.StateProgressing, "RolledNatively", v.want+" was rolled out past its steps, and serves")
-		if _, known := v.Records[v.want]; !known {
-			p.Actions = append(p.Actions, Record{Template: w.Template})
-		}
-		p.Actions = append(p.Actions, SetRoute{
-			Traffic:  Traffic{Total: v.total},
-			Progress: Progress{Phase: PhaseServing, Incumbent: v.want, Reason: "rolled out past its steps"},
-			Event:    "RolledNatively",
-			Warning:  true,
+		return v.takeAsItIs(v.want+" was rolled out past its steps, and serves", SetRoute{
+			Progress: Progress{Reason: "rolled out past its steps"}, Event: "RolledNatively", Warning: true,
 		})
-		return p
 	}
 	if !w.Paused {
 		return waiting(v1alpha1.StateWaiting, "RollsNatively",
@@ -83,16 +73,24 @@ func (v *view) natively() *Plan {
 
 // atZero takes a new template as it is where there are no pods, and so no users, to protect.
 func (v *view) atZero() *Plan {
-	p := doing(v1alpha1.StateProgressing, "TakenAtZero", "the workload has no pods: "+v.want+" is taken without steps")
-	if _, known := v.Records[v.want]; !known {
-		p.Actions = append(p.Actions, Record{Template: v.Workload.Template})
-	}
-	p.Actions = append(p.Actions, SetRoute{
-		Traffic:  Traffic{Total: v.total},
-		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, Reason: "taken at zero replicas"},
-		Event:    "TakenAtZero",
+	return v.takeAsItIs("the workload has no pods: "+v.want+" is taken without steps", SetRoute{
+		Progress: Progress{Reason: "taken at zero replicas"}, Event: "TakenAtZero",
 	})
-	return p
+}
+
+// takeAsItIs makes the workload's template the incumbent without steps. Route says how that is told.
+func (v *view) takeAsItIs(why string, route SetRoute) *Plan {
+	route.Traffic = Traffic{Total: v.total}
+	route.Progress.Phase, route.Progress.Incumbent = PhaseServing, v.want
+	return doing(v1alpha1.StateProgressing, route.Event, why, append(v.recorded(), route)...)
+}
+
+// recorded is the write that keeps the workload's template, where it isn't kept yet.
+func (v *view) recorded() []Action {
+	if _, known := v.Records[v.want]; known {
+		return nil
+	}
+	return []Action{Record{Template: v.Workload.Template}}
 }
 
 // mixed says that a workload was frozen in mid-roll, which only a person can resolve.

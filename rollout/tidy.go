@@ -11,9 +11,7 @@ import (
 func idle(v *view) *Plan {
 	p := doing(v1alpha1.StateIdle, "Idle", v.want+" serves")
 	w := v.Workload
-	if _, known := v.Records[v.want]; !known {
-		p.Actions = append(p.Actions, Record{Template: w.Template})
-	}
+	p.Actions = append(p.Actions, v.recorded()...)
 	if !w.Served {
 		p.Actions = append(p.Actions, Serve{})
 	}
