@@ -60,6 +60,10 @@ func (v *view) analysisGate(step v1alpha1.Step) *gate {
 
 // proceeds says whether the step may be left unproven: its deadline is over, and it says Proceed.
 func (v *view) proceeds(step v1alpha1.Step) bool {
-	return step.Deadline != nil && step.OnDeadline == v1alpha1.DeadlineProceed &&
-		!v.now.Before(v.Route.TakenAt.Add(step.Deadline.Duration))
+	return step.OnDeadline == v1alpha1.DeadlineProceed && v.deadlineOver(step)
+}
+
+// deadlineOver says whether the step has a deadline, and is past it.
+func (v *view) deadlineOver(step v1alpha1.Step) bool {
+	return step.Deadline != nil && v.Route.Taken && !v.now.Before(v.Route.TakenAt.Add(step.Deadline.Duration))
 }

@@ -50,10 +50,7 @@ func (v *view) fault() string {
 		return "the candidate has no ready pod left"
 	}
 	step := v.step()
-	if step.Deadline == nil || step.OnDeadline != v1alpha1.DeadlineRollback || !v.Route.Taken || v.Spec.Suspend {
-		return ""
-	}
-	if v.now.Before(v.Route.TakenAt.Add(step.Deadline.Duration)) {
+	if step.OnDeadline != v1alpha1.DeadlineRollback || v.Spec.Suspend || !v.deadlineOver(step) {
 		return ""
 	}
 	if closed := v.gates(&Plan{}, step); len(closed) > 0 {
