@@ -84,6 +84,9 @@ type Capabilities struct {
 	WeightWithMatch bool
 	Mirror          bool
 	MirrorPercent   bool
+	// RestToRoot says that requests which a match leaves over go to the root Service's own pods, the workload's,
+	// whatever the incumbent's track is.
+	RestToRoot bool
 }
 
 // UnsupportedError says that the cluster or the mesh can't do what is asked, and what

@@ -188,4 +188,9 @@ type SMIRouter struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('0s')",message="smi.settle must be a time such as 500ms or 2s"
 	// +optional
 	Settle *metav1.Duration `json:"settle,omitempty"`
+
+	// mirror says that the mesh understands the annotation weighlock.dev/mirror on a TrafficSplit, which shadow steps
+	// need: SMI itself has no mirroring, and no way to ask.
+	// +optional
+	Mirror bool `json:"mirror,omitempty"`
 }

@@ -44,6 +44,16 @@ type RolloutStatus struct {
 	// +optional
 	Hold HoldMode `json:"hold,omitempty"`
 
+	// warnings are what people should know while the rollout goes on, such as a ConfigMap that changed in place.
+	// +listType=atomic
+	// +optional
+	Warnings []string `json:"warnings,omitempty"`
+
+	// alsoSelecting are further objects that select the workload's pods, as Kind/name. They don't apply to a candidate.
+	// +listType=atomic
+	// +optional
+	AlsoSelecting []string `json:"alsoSelecting,omitempty"`
+
 	// conditions are Ready, Reconciling and Stalled, as kstatus has them.
 	// +listType=map
 	// +listMapKey=type

@@ -512,6 +512,16 @@ func (in *RolloutStatus) DeepCopyInto(out *RolloutStatus) {
 		*out = new(VerdictStatus)
 		**out = **in
 	}
+	if in.Warnings != nil {
+		in, out := &in.Warnings, &out.Warnings
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
+	if in.AlsoSelecting != nil {
+		in, out := &in.AlsoSelecting, &out.AlsoSelecting
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
 		*out = make([]v1.Condition, len(*in))
