@@ -66,6 +66,8 @@ type Observed struct {
 	// Foreign says who else wrote the route, or which other route moves the traffic of the same service; empty when
 	// nobody does.
 	Foreign string
+	// WrittenAt is when its traffic or progress was last changed.
+	WrittenAt time.Time
 	// Taken says that the mesh has taken the route as it now stands; TakenAt is since when.
 	Taken   bool
 	TakenAt time.Time

@@ -56,7 +56,8 @@ func (r *Router) observe(observed *router.Observed, speak version, target router
 	observed.Matches = func(traffic router.Traffic) bool {
 		return expressible(traffic) == nil && sameTraffic(item, render(speak, target, traffic))
 	}
-	settled := writtenAt(item).Add(r.settle)
+	observed.WrittenAt = writtenAt(item)
+	settled := observed.WrittenAt.Add(r.settle)
 	if r.clock.Now().Before(settled) {
 		observed.Settles = settled
 		return
