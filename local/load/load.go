@@ -65,6 +65,8 @@ type Options struct {
 	MaxInFlight int
 	// Timeout of each request. Default 10 s.
 	Timeout time.Duration
+	// Keep keeps every request for Generator.Requests: about 100 bytes each.
+	Keep bool
 }
 
 func (o Options) validate() error {
@@ -120,7 +122,7 @@ func New(o Options) (*Generator, error) {
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		record: newRecorder(),
+		record: newRecorder(o.Keep),
 	}, nil
 }
 
@@ -175,12 +177,13 @@ func (g *Generator) send(ctx context.Context, due time.Time) {
 	// The transport sends a request again when a connection that it kept
 	// turns out to be closed; that is not to go unseen.
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connections++ }})
+	sent := time.Now()
 	status, version, err := g.exchange(ctx, outcome.Tenant)
 	outcome.Status, outcome.Version = status, version
 	if err != nil {
 		outcome.Error = errorKind(err)
 	}
-	g.record.done(due, time.Now(), outcome, connections > 1, err)
+	g.record.done(due, Request{Outcome: outcome, Sent: sent, Done: time.Now()}, connections > 1, err)
 }
 
 func (g *Generator) exchange(ctx context.Context, tenant string) (status int, version string, err error) {

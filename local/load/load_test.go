@@ -76,6 +76,51 @@ func TestRun_SendsAtTheRateAndCountsByVersion(t *testing.T) {
 	}
 }
 
+func TestRequests_TellsWhoGotWhatAndWhen(t *testing.T) {
+	t.Parallel()
+	var turned atomic.Bool
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		version := "v1"
+		if turned.Load() {
+			version = "v2"
+		}
+		w.Header().Set(load.VersionHeader, version)
+	})
+	g, err := load.New(load.Options{URL: url, Rate: 200, Duration: time.Second, Keep: true, Tenants: []load.Tenant{{Name: "acme", Share: 0.5}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	var before, after time.Time
+	time.AfterFunc(500*time.Millisecond, func() {
+		before = time.Now()
+		turned.Store(true)
+		after = time.Now()
+	})
+	if err := g.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all := g.Requests()
+	if len(all) != 200 {
+		t.Errorf("%d requests were kept of 200", len(all))
+	}
+	tenants := map[string]int{}
+	for version, requests := range map[string][]load.Request{"v1": load.Within(all, begun, before), "v2": load.Within(all, after, time.Now())} {
+		if len(requests) < 50 {
+			t.Errorf("%d requests are known to be of %s, want about 100", len(requests), version)
+		}
+		for _, r := range requests {
+			tenants[r.Tenant]++
+			if r.Version != version || r.Done.Before(r.Sent) {
+				t.Fatalf("the request %+v is not of %s", r, version)
+			}
+		}
+	}
+	if tenants["acme"] < 50 || tenants[""] < 50 || len(tenants) != 2 {
+		t.Errorf("the requests were of the tenants %v, want acme in half of them", tenants)
+	}
+}
+
 func TestRun_MeasuresFromWhenARequestWasDue(t *testing.T) {
 	t.Parallel()
 	// The server stalls once, for 400 ms, for all.

@@ -131,6 +131,8 @@ type recorder struct {
 	versions map[string]*version
 	failures []Failure
 	series   []Second
+	keep     bool
+	requests []Request
 }
 
 type version struct {
@@ -146,8 +148,8 @@ type slot struct {
 	latency          histogram
 }
 
-func newRecorder() *recorder {
-	return &recorder{totals: map[Outcome]int64{}, versions: map[string]*version{}}
+func newRecorder(keep bool) *recorder {
+	return &recorder{keep: keep, totals: map[Outcome]int64{}, versions: map[string]*version{}}
 }
 
 func (r *recorder) start(at time.Time) {
@@ -185,9 +187,13 @@ func (r *recorder) at(t time.Time) *Second {
 	return &r.series[max(0, len(r.series)-1-back)]
 }
 
-func (r *recorder) done(due, now time.Time, o Outcome, retried bool, err error) {
+func (r *recorder) done(due time.Time, request Request, retried bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	o, now := request.Outcome, request.Done
+	if r.keep {
+		r.requests = append(r.requests, request)
+	}
 	r.totals[o]++
 	if retried {
 		r.retried++

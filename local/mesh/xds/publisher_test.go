@@ -200,6 +200,7 @@ func TestPublisher_ReportsWhatIsAcknowledgedNotWhatIsSent(t *testing.T) {
 		return route.InForce
 	}
 	r.refuse(resource.RouteType, "no such thing")
+	refused := r.clock.Now()
 	r.publish(table(map[string]int{"root": 1, "new": 1}, "new"))
 	until(t, "the refusal to be reported", func() bool {
 		nacks := r.publisher.Report().Nacks
@@ -218,5 +219,9 @@ func TestPublisher_ReportsWhatIsAcknowledgedNotWhatIsSent(t *testing.T) {
 	}
 	if got := inForce(); got.Source.Generation != 2 || !got.AcknowledgedAt.Equal(r.clock.Now()) {
 		t.Errorf("in force is %+v, want generation 2 since %v", got, r.clock.Now())
+	}
+	// Whether a proxy did what it refused only it can know.
+	if got := inForce(); !got.SentAt.Equal(refused) {
+		t.Errorf("the route before was left at %v, want %v, when something else was first sent", got.SentAt, refused)
 	}
 }

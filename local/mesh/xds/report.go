@@ -48,6 +48,9 @@ type Traffic struct {
 	// Mirror is the Service that gets copies, MirrorPercent of all requests.
 	Mirror        string  `json:"mirror,omitempty"`
 	MirrorPercent float64 `json:"mirrorPercent,omitempty"`
+	// SentAt is when Envoy was first sent something else than what was in
+	// force before: until then that was in force.
+	SentAt time.Time `json:"sentAt"`
 	// AcknowledgedAt is when Envoy's acknowledgement came in.
 	AcknowledgedAt time.Time `json:"acknowledgedAt"`
 }
@@ -123,7 +126,7 @@ func routeReport(root routing.Destination, t *transition, history []Traffic) Rou
 
 func traffic(f InForce) Traffic {
 	rule := f.Route.Rules[0]
-	out := Traffic{Source: f.Route.Source, Weights: map[string]uint32{}, Matched: len(rule.Matches) > 0, AcknowledgedAt: f.Since}
+	out := Traffic{Source: f.Route.Source, Weights: map[string]uint32{}, Matched: len(rule.Matches) > 0, SentAt: f.Sent, AcknowledgedAt: f.Since}
 	for _, b := range rule.Backends {
 		out.Weights[b.To.Service] += b.Weight
 	}

@@ -47,14 +47,16 @@ type clusterState struct {
 
 type sentRoutes struct {
 	version uint64
+	at      time.Time
 	routes  map[routing.Destination]routing.Route
 }
 
 // InForce is a route that Envoy has acknowledged.
 type InForce struct {
 	Route routing.Route
-	// Since is when the acknowledgement came in.
-	Since time.Time
+	// Sent is when Envoy was first sent something else than what was in force
+	// before, and Since when the acknowledgement came in.
+	Sent, Since time.Time
 }
 
 // Waiting says why a route is not sent to Envoy yet.
@@ -102,7 +104,7 @@ func (t *transition) step(now time.Time, want routing.Table, got taken) (changed
 		}
 	}
 	if changed[resource.RouteType] {
-		t.history = append(t.history, sentRoutes{t.versions[resource.RouteType], maps.Clone(t.sent)})
+		t.history = append(t.history, sentRoutes{t.versions[resource.RouteType], now, maps.Clone(t.sent)})
 	}
 	t.started = true
 	return changed, wake
@@ -124,17 +126,28 @@ func (t *transition) acknowledge(now time.Time, got taken) {
 	if newest < 0 {
 		return
 	}
-	routes := t.history[newest].routes
+	passed, routes := t.history[:newest+1], t.history[newest].routes
 	t.history = t.history[newest+1:]
 	for root, r := range routes {
 		if old, ok := t.inForce[root]; !ok || !old.Route.SameTraffic(r) || old.Route.Source != r.Source {
-			t.inForce[root] = InForce{Route: r, Since: now}
+			t.inForce[root] = InForce{Route: r, Sent: leftAt(old.Route, root, passed), Since: now}
 		}
 	}
 	maps.DeleteFunc(t.inForce, func(root routing.Destination, _ InForce) bool {
 		_, ok := routes[root]
 		return !ok
 	})
+}
+
+// leftAt is when Envoy was first sent something else than a route, of all that
+// it has passed since; the last when that is the same again.
+func leftAt(old routing.Route, root routing.Destination, passed []sentRoutes) time.Time {
+	for _, h := range passed {
+		if r, ok := h.routes[root]; ok && !r.SameTraffic(old) {
+			return h.at
+		}
+	}
+	return passed[len(passed)-1].at
 }
 
 func (t *transition) wantedClusters(now time.Time, want routing.Table, changed map[resource.Type]bool, later func(time.Time)) {
@@ -272,7 +285,7 @@ func (t *transition) renew(now time.Time, root routing.Destination, r routing.Ro
 		}
 	}
 	if f, ok := t.inForce[root]; ok && f.Route.SameTraffic(r) {
-		t.inForce[root] = InForce{Route: r, Since: now}
+		t.inForce[root] = InForce{Route: r, Sent: now, Since: now}
 	}
 }
 
