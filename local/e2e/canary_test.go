@@ -1,65 +1,12 @@
 package e2e_test
 
 import (
-	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/weighlock/weighlock/local/mesh/xds"
 	"github.com/weighlock/weighlock/local/observe"
 	"github.com/weighlock/weighlock/local/shop"
 )
-
-func TestCanary_PromotesAGoodCommitWithoutAFailedRequest(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, "good")
-	r.open()
-	before := r.pods()
-	stop := r.load(200)
-	commit := r.commit(shop.Version{Name: "2"})
-	first := r.atStep(0.1)
-	view := r.promoted(commit)
-	time.Sleep(2 * time.Second)
-	stats := stop()
-	unharmed(t, stats)
-
-	// The copy took its steps, then all, and the workload has it all again.
-	want := []float64{0, 0.1, 0.25, 0.5, 1, 0}
-	if got := shares(view.Route.History, candidate(first)); !cmp.Equal(got, want) {
-		t.Errorf("the copy got the shares %v, want %v", got, want)
-	}
-	if last := stats.Version("1").LastReply; stats.Version("2").LastReply.Before(last) {
-		t.Error("version 1 answered last")
-	}
-	after := r.pods()
-	for uid := range before {
-		if _, ok := after[uid]; ok {
-			t.Errorf("the pod %s of version 1 is still there", uid)
-		}
-	}
-	if len(after) != 3 {
-		t.Errorf("the workload has %d pods, want 3", len(after))
-	}
-	ready := observe.Find(view.Rollout.Status.Conditions, "Ready")
-	if ready == nil || ready.Status != "True" || view.Rollout.Status.ObservedGeneration != view.Rollout.Metadata.Generation {
-		t.Errorf("Ready is %+v, want it to be True", ready)
-	}
-}
-
-// shares are the shares of a Service, without repetitions.
-func shares(history []xds.Traffic, service string) []float64 {
-	var out []float64
-	for _, traffic := range history {
-		if traffic.Source.Kind == "TrafficSplit" {
-			view := observe.View{Route: xds.RouteReport{InForce: &traffic}}
-			share, _ := view.Share(service)
-			out = append(out, share)
-		}
-	}
-	return slices.Compact(out)
-}
 
 func TestCanary_RollsABadCommitBackWithinASecond(t *testing.T) {
 	t.Parallel()

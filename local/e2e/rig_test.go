@@ -3,14 +3,15 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
-	"io"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,9 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/weighlock/weighlock/local/address"
 	"github.com/weighlock/weighlock/local/git"
-	"github.com/weighlock/weighlock/local/load"
 	"github.com/weighlock/weighlock/local/observe"
 	"github.com/weighlock/weighlock/local/sandbox"
 	"github.com/weighlock/weighlock/local/shop"
@@ -31,7 +30,18 @@ import (
 // running is the stack that all tests share; each has a namespace of its own.
 var running *stack.Stack
 
+// atATime is how many of the tests that may run side by side do, unless
+// -parallel says otherwise: each sends up to 200 requests a second.
+const atATime = 4
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		// Most of a test's time is spent in waiting for steps to be over.
+		_ = flag.Set("test.parallel", strconv.Itoa(atATime))
+	}
 	err := stack.Run(context.Background(), stack.Options{OtherProgram: true}, func(_ context.Context, s *stack.Stack) error {
 		running = s
 		if m.Run() != 0 {
@@ -54,6 +64,8 @@ type rig struct {
 	cluster    kubernetes.Interface
 	repository *shop.Repository
 	last       observe.View
+	// watched is called with each view; it may be nil.
+	watched func(observe.View)
 }
 
 func newRig(t *testing.T, namespace string) *rig {
@@ -95,8 +107,13 @@ func (r *rig) explain() {
 }
 
 // open makes a repository that the namespace follows, and commits the shop's
-// first version.
+// first version with the canary's Rollout.
 func (r *rig) open() {
+	r.t.Helper()
+	r.openExample(shop.Canary)
+}
+
+func (r *rig) openExample(example string) {
 	r.t.Helper()
 	name := r.namespace + ".git"
 	if err := git.Create(r.t.Context(), filepath.Join(running.State, "git", name)); err != nil {
@@ -106,6 +123,7 @@ func (r *rig) open() {
 	if r.repository, err = shop.Open(r.t.Context(), running, name); err != nil {
 		r.t.Fatal(err)
 	}
+	r.repository.Example = example
 	r.commit(shop.Version{Name: "1"})
 	if err := shop.Follow(r.t.Context(), running, r.namespace, name); err != nil {
 		r.t.Fatal(err)
@@ -125,7 +143,7 @@ func (r *rig) commit(version shop.Version) string {
 // files are the example's, for tests without git.
 func files(t *testing.T, version shop.Version) map[string]string {
 	t.Helper()
-	files, err := shop.Files(running.Root, version)
+	files, err := shop.Files(running.Root, shop.Canary, version)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,6 +175,9 @@ func (r *rig) until(what string, timeout time.Duration, check func(observe.View)
 			continue
 		}
 		r.last = view
+		if r.watched != nil {
+			r.watched(view)
+		}
 		if err = check(view); err == nil {
 			return view
 		}
@@ -193,19 +214,36 @@ func (r *rig) atStep(share float64) observe.View {
 	})
 }
 
+// inStep waits until the Rollout is in a step.
+func (r *rig) inStep(name string) observe.View {
+	r.t.Helper()
+	return r.until("step "+name, 90*time.Second, func(v observe.View) error {
+		if v.Rollout == nil || v.Progress == nil {
+			return errors.New("there is no Rollout, or no route")
+		}
+		if v.Progress.Phase == observe.PhaseStep && v.Rollout.Status.Step != nil && v.Rollout.Status.Step.Name == name {
+			return nil
+		}
+		if v.Progress.Phase == observe.PhaseRolledBack {
+			r.t.Fatalf("it was rolled back: %s", v.Progress.Reason)
+		}
+		return fmt.Errorf("the state is %s, waiting for %s", v.Rollout.Status.State, v.Rollout.Status.WaitingFor)
+	})
+}
+
 // candidate is the Service of the candidate's copy.
 func candidate(v observe.View) string { return shop.Name + "-" + v.Progress.Candidate }
 
 // promoted waits until a commit is the incumbent and its copy is gone.
 func (r *rig) promoted(commit string) observe.View {
 	r.t.Helper()
-	return r.until("the commit to be promoted", 120*time.Second, func(v observe.View) error {
+	return r.until("the commit to be promoted", 180*time.Second, func(v observe.View) error {
 		if v.Rollout == nil || v.Progress == nil {
 			return errors.New("there is no Rollout, or no route")
 		}
 		status := v.Rollout.Status
-		if v.Progress.Phase == observe.PhaseRolledBack {
-			return fmt.Errorf("it was rolled back: %s", v.Progress.Reason)
+		if status.State == "RolledBack" && status.Candidate != nil && status.Candidate.Commit == commit {
+			r.t.Fatalf("it was rolled back: %s", v.Progress.Reason)
 		}
 		if status.State != "Idle" || status.Incumbent == nil || status.Incumbent.Commit != commit || v.Progress.OnCopy || len(v.Copies) > 0 {
 			return fmt.Errorf("the state is %s, waiting for %s", status.State, status.WaitingFor)
@@ -247,80 +285,36 @@ func (r *rig) pods() map[types.UID]int32 {
 	return pods
 }
 
+var copiesCounter = regexp.MustCompile(`(?m)^shop_requests_total\{code="[0-9]+",mirrored="true"\} ([0-9]+)$`)
+
+// copied are the copies of requests that the pods of the Rollout's copies have
+// counted.
+func (r *rig) copied() int {
+	r.t.Helper()
+	list, err := r.cluster.CoreV1().Pods(r.namespace).List(r.t.Context(), metav1.ListOptions{LabelSelector: "app!=" + shop.Name})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	client, sum := &http.Client{Timeout: 5 * time.Second}, 0
+	for _, pod := range list.Items {
+		page, err := get(r.t.Context(), client, "http://"+net.JoinHostPort(pod.Status.PodIP, "8080")+"/metrics")
+		if err != nil {
+			r.t.Fatalf("ask pod %s for its counts: %v", pod.Name, err)
+		}
+		for _, found := range copiesCounter.FindAllSubmatch(page.body, -1) {
+			n, err := strconv.Atoi(string(found[1]))
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			sum += n
+		}
+	}
+	return sum
+}
+
 func (r *rig) samePods(before map[types.UID]int32) {
 	r.t.Helper()
 	if now := r.pods(); !maps.Equal(before, now) {
 		r.t.Errorf("the pods were %v and are %v: something restarted them", before, now)
-	}
-}
-
-// load sends requests to the shop until the returned function is called.
-func (r *rig) load(rate float64) (stop func() load.Stats) {
-	r.t.Helper()
-	generator, err := load.New(load.Options{URL: r.url(), Rate: rate})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(r.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- generator.Run(ctx) }()
-	r.t.Cleanup(cancel)
-	return func() load.Stats {
-		r.t.Helper()
-		cancel()
-		if err := <-done; err != nil {
-			r.t.Fatal(err)
-		}
-		return generator.Stats()
-	}
-}
-
-func (r *rig) url() string {
-	return "http://" + shop.Name + "." + r.namespace + ".svc." + address.ClusterDomain + "/"
-}
-
-// served waits until the shop answers with a version.
-func (r *rig) served(version string) {
-	r.t.Helper()
-	client := &http.Client{Timeout: 5 * time.Second}
-	var err error
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		var got string
-		if got, err = answer(r.t.Context(), client, r.url()); err == nil && got == version {
-			return
-		}
-	}
-	r.t.Fatalf("the shop does not answer with version %s: %v", version, err)
-}
-
-func answer(ctx context.Context, client *http.Client, url string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return "", err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20)); err != nil {
-		return "", err
-	}
-	if response.StatusCode != http.StatusOK {
-		return "", errors.New(response.Status)
-	}
-	return response.Header.Get(load.VersionHeader), nil
-}
-
-// unharmed fails the test if users saw a failure but by the versions named.
-func unharmed(t *testing.T, stats load.Stats, except ...string) {
-	t.Helper()
-	for _, v := range stats.Versions {
-		if v.Failed > 0 && !slices.Contains(except, v.Version) {
-			t.Errorf("%d of %d requests failed by version %q", v.Failed, v.Requests, v.Version)
-		}
-	}
-	if stats.Sent == 0 || stats.FailedOnTheWay > 0 || stats.Dropped > 0 {
-		t.Errorf("of %d requests %d failed on the way, %d were dropped: %+v", stats.Sent, stats.FailedOnTheWay, stats.Dropped, stats.Failures)
 	}
 }

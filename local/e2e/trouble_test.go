@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/weighlock/weighlock/local/observe"
-	"github.com/weighlock/weighlock/local/prometheus"
 	"github.com/weighlock/weighlock/local/shop"
 )
 
@@ -94,36 +93,4 @@ func TestGitSource_KeepsTheLastGoodStateWhenATreeIsBroken(t *testing.T) {
 	if n := stats.Version("2").Requests; n > 0 {
 		t.Errorf("version 2 of a broken commit answered %d requests", n)
 	}
-}
-
-// It stops the Prometheus that all tests share, so it runs alone.
-func TestRollout_HoldsTheTrafficWhilePrometheusIsAway(t *testing.T) {
-	r := newRig(t, "outage")
-	r.open()
-	stop := r.load(100)
-	commit := r.commit(shop.Version{Name: "2"})
-	r.atStep(0.1)
-	if err := running.Supervisor.Kill(prometheus.Name); err != nil {
-		t.Fatal(err)
-	}
-	r.until("the Rollout to say that metrics are away", 30*time.Second, func(v observe.View) error {
-		if v.Rollout.Status.Verdict != nil && v.Rollout.Status.Verdict.Outcome == "Fail" {
-			t.Fatalf("an outage became a verdict: %+v", v.Rollout.Status.Verdict)
-		}
-		if waits := v.Rollout.Status.WaitingFor; !strings.Contains(waits, "metrics") && !strings.Contains(waits, "Prometheus") {
-			return fmt.Errorf("it waits for %q", waits)
-		}
-		return nil
-	})
-	for range 20 {
-		time.Sleep(250 * time.Millisecond)
-		if view := r.atStep(0.1); view.Progress.Step != 0 {
-			t.Fatalf("step %d was entered without metrics", view.Progress.Step+1)
-		}
-	}
-	if err := running.Supervisor.Restart(t.Context(), prometheus.Name); err != nil {
-		t.Fatal(err)
-	}
-	r.promoted(commit)
-	unharmed(t, stop())
 }

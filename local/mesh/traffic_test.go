@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -162,7 +163,7 @@ spec:
   matches: [{kind: HTTPRouteGroup, name: pilots}]
 `)
 	eventually(t, "the match to be in force", func() error {
-		if f := route(t, namespace).InForce; f == nil || !f.Matched {
+		if f := route(t, namespace).InForce; f == nil || !slices.Equal(f.Matches, []string{"header x-tenant ^(?:acme)$"}) {
 			return fmt.Errorf("in force is %+v", f)
 		}
 		response, err := get(t.Context(), "http://"+host(namespace)+"/")

@@ -22,6 +22,7 @@ type Rollout struct {
 		Step               *Step       `json:"step,omitempty"`
 		Traffic            *Traffic    `json:"traffic,omitempty"`
 		Verdict            *Verdict    `json:"verdict,omitempty"`
+		Hold               string      `json:"hold"`
 		Conditions         []Condition `json:"conditions,omitempty"`
 	} `json:"status"`
 }
@@ -32,6 +33,9 @@ type Revision struct {
 	Track    string `json:"track"`
 	Commit   string `json:"commit"`
 	Failed   string `json:"failed"`
+	Unproven bool   `json:"unproven"`
+	Replicas int32  `json:"replicas"`
+	Ready    int32  `json:"ready"`
 }
 
 // Step is where a Rollout stands.

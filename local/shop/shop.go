@@ -1,5 +1,6 @@
 // Package shop is the demo shop as git knows it: the files of examples/canary,
-// with the version that is wanted put in.
+// with the Rollout of another example where one is asked for, and the version
+// that is wanted put in.
 package shop
 
 import (
@@ -10,6 +11,10 @@ import (
 	"strconv"
 	"strings"
 )
+
+// Canary is the example that holds the shop itself; the others are another
+// Rollout for it.
+const Canary = "canary"
 
 // Name is that of the shop's namespace, Deployment, Service, Rollout and
 // GitSource, unless another namespace is asked for.
@@ -30,30 +35,41 @@ type Version struct {
 	ErrorRate float64
 }
 
-// Example is the folder of the example in a checkout.
-func Example(root string) string {
-	return filepath.Join(root, "examples", "canary")
+// Example is the folder of an example in a checkout.
+func Example(root, name string) string {
+	return filepath.Join(root, "examples", name)
 }
 
-// Files are the contents of the repository, by path, with that version.
-func Files(root string, version Version) (map[string]string, error) {
-	folder := filepath.Join(Example(root), "git")
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil, fmt.Errorf("read the example: %w", err)
-	}
+// Files are the contents of the repository, by path, with that version, and
+// with the Rollout of that example.
+func Files(root, example string, version Version) (map[string]string, error) {
 	files := map[string]string{}
-	for _, entry := range entries {
-		content, err := os.ReadFile(filepath.Join(folder, entry.Name()))
-		if err != nil {
-			return nil, fmt.Errorf("read the example: %w", err)
+	for _, name := range []string{Canary, example} {
+		if err := read(filepath.Join(Example(root, name), "git"), files); err != nil {
+			return nil, fmt.Errorf("read the example %s: %w", name, err)
 		}
-		files[entry.Name()] = string(content)
 	}
+	var err error
 	if files[deploymentFile], err = version.put(files[deploymentFile]); err != nil {
 		return nil, err
 	}
 	return files, nil
+}
+
+// read reads the files of a folder.
+func read(folder string, files map[string]string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		content, err := os.ReadFile(filepath.Join(folder, entry.Name()))
+		if err != nil {
+			return err
+		}
+		files[entry.Name()] = string(content)
+	}
+	return nil
 }
 
 // put puts the version into the Deployment's manifest.
@@ -76,7 +92,7 @@ func (v Version) put(manifest string) (string, error) {
 // source is the manifest of what an administrator applies once, for another
 // namespace and repository.
 func source(root, namespace, url string) ([]byte, error) {
-	content, err := os.ReadFile(filepath.Join(Example(root), "gitsource.yaml"))
+	content, err := os.ReadFile(filepath.Join(Example(root, Canary), "gitsource.yaml"))
 	if err != nil {
 		return nil, fmt.Errorf("read the example: %w", err)
 	}

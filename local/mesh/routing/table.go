@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Million is the denominator of a Mirror's share.
@@ -71,6 +72,22 @@ type Match struct {
 	PathRegex string
 	Methods   []string
 	Headers   []HeaderMatch
+}
+
+// String tells the conditions in the order in which they stand, such as
+// `path ^/cart$, header x-tenant ^(?:acme)$`.
+func (m Match) String() string {
+	var conditions []string
+	if m.PathRegex != "" {
+		conditions = append(conditions, "path "+m.PathRegex)
+	}
+	if len(m.Methods) > 0 {
+		conditions = append(conditions, "method "+strings.Join(m.Methods, " or "))
+	}
+	for _, h := range m.Headers {
+		conditions = append(conditions, "header "+h.Name+" "+h.Regex)
+	}
+	return strings.Join(conditions, ", ")
 }
 
 // Rule says where the requests that it matches go.

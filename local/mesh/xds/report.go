@@ -43,8 +43,9 @@ type Traffic struct {
 	Source routing.Source `json:"source"`
 	// Weights by Service, for the requests that the first rule matches.
 	Weights map[string]uint32 `json:"weights"`
-	// Matched is set if the first rule does not take every request.
-	Matched bool `json:"matched,omitempty"`
+	// Matches are the alternatives of which one must hold for the first rule to
+	// take a request; it takes every one without.
+	Matches []string `json:"matches,omitempty"`
 	// Mirror is the Service that gets copies, MirrorPercent of all requests.
 	Mirror        string  `json:"mirror,omitempty"`
 	MirrorPercent float64 `json:"mirrorPercent,omitempty"`
@@ -126,7 +127,10 @@ func routeReport(root routing.Destination, t *transition, history []Traffic) Rou
 
 func traffic(f InForce) Traffic {
 	rule := f.Route.Rules[0]
-	out := Traffic{Source: f.Route.Source, Weights: map[string]uint32{}, Matched: len(rule.Matches) > 0, SentAt: f.Sent, AcknowledgedAt: f.Since}
+	out := Traffic{Source: f.Route.Source, Weights: map[string]uint32{}, SentAt: f.Sent, AcknowledgedAt: f.Since}
+	for _, m := range rule.Matches {
+		out.Matches = append(out.Matches, m.String())
+	}
 	for _, b := range rule.Backends {
 		out.Weights[b.To.Service] += b.Weight
 	}

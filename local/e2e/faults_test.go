@@ -1,0 +1,202 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weighlock/weighlock/local/kube"
+	"github.com/weighlock/weighlock/local/load"
+	"github.com/weighlock/weighlock/local/observe"
+	"github.com/weighlock/weighlock/local/prometheus"
+	"github.com/weighlock/weighlock/local/shop"
+	"github.com/weighlock/weighlock/local/stack"
+)
+
+// The tests of this file end parts that all tests share, so each runs alone.
+
+// away is how long a part that was killed stays away.
+const away = 2 * time.Second
+
+// fault is a rollout in whose steps something is ended.
+type fault struct {
+	*rig
+	users  *users
+	commit string
+}
+
+// underFault brings a good version as far as its first step, under load.
+func underFault(t *testing.T, namespace string) *fault {
+	t.Helper()
+	r := newRig(t, namespace)
+	r.open()
+	f := &fault{rig: r, users: r.users(load.Options{Rate: 200, Keep: true})}
+	f.commit = r.commit(shop.Version{Name: "2"})
+	r.inStep("a-tenth")
+	return f
+}
+
+// goesOn waits until the version is promoted, and fails the test if a step was
+// gone through twice.
+func (f *fault) goesOn() load.Stats {
+	f.t.Helper()
+	last := -1
+	f.watched = func(v observe.View) {
+		if v.Progress == nil || v.Progress.Phase != observe.PhaseStep {
+			return
+		}
+		if v.Progress.Step < last {
+			f.t.Errorf("step %d was entered after step %d", v.Progress.Step, last)
+		}
+		last = v.Progress.Step
+	}
+	f.promoted(f.commit)
+	time.Sleep(2 * time.Second)
+	return f.users.stop()
+}
+
+// restart kills a part of the stack, and starts it again after a while. It
+// returns when it was killed, and when it was ready again.
+func (f *fault) restart(part string, meanwhile func()) (from, to time.Time) {
+	f.t.Helper()
+	from = time.Now()
+	if err := running.Supervisor.Kill(part); err != nil {
+		f.t.Fatal(err)
+	}
+	if meanwhile != nil {
+		meanwhile()
+	}
+	time.Sleep(away)
+	if err := running.Supervisor.Restart(f.t.Context(), part); err != nil {
+		f.t.Fatal(err)
+	}
+	return from, time.Now()
+}
+
+func TestFault_EnvoyAwayCostsOnlyTheRequestsOfThatTime(t *testing.T) {
+	f := underFault(t, "without-envoy")
+	f.atStep(0.1)
+	from, to := f.restart(stack.PartEnvoy, nil)
+	stats := f.goesOn()
+	// Its counters began anew, and no version is to blame for what failed.
+	wholeVersions(t, stats)
+	lost := int64(0)
+	for _, r := range f.users.generator.Requests() {
+		if !r.Failed() {
+			continue
+		}
+		lost++
+		if r.Done.Before(from) || r.Sent.After(to) {
+			t.Errorf("a request failed outside of the time without Envoy, from %v to %v: %+v", from, to, r)
+		}
+		if r.Error == "" || r.Error == load.ErrorTimeout || r.Error == load.ErrorOther {
+			t.Errorf("a request failed in another way than for want of a proxy: %+v", r)
+		}
+	}
+	if lost == 0 {
+		t.Error("no request failed: Envoy was not away")
+	}
+	if stats.Failed != lost || stats.Dropped > 0 {
+		t.Errorf("%d of %d requests failed, %d of them told; %d were dropped", stats.Failed, stats.Sent, lost, stats.Dropped)
+	}
+	t.Logf("%d of %d requests failed in the %v without Envoy", lost, stats.Sent, to.Sub(from))
+}
+
+func TestFault_NothingIsLostWithoutTheMeshsControlPlane(t *testing.T) {
+	f := underFault(t, "without-mesh")
+	f.atStep(0.1)
+	f.restart(stack.PartMesh, nil)
+	unharmed(t, f.goesOn())
+	f.served("2")
+}
+
+func TestFault_NothingIsLostWithoutTheKubernetesAPI(t *testing.T) {
+	f := underFault(t, "without-api")
+	for _, part := range []struct{ name, step string }{{kube.APIServer, "a-tenth"}, {kube.Etcd, "a-quarter"}} {
+		f.inStep(part.step)
+		f.restart(part.name, nil)
+	}
+	unharmed(t, f.goesOn())
+	f.served("2")
+}
+
+func TestFault_TheTrafficIsHeldWithoutPrometheus(t *testing.T) {
+	f := underFault(t, "without-prometheus")
+	f.restart(prometheus.Name, func() {
+		f.until("the Rollout to say that metrics are away", 30*time.Second, func(v observe.View) error {
+			if v.Rollout.Status.Verdict != nil && v.Rollout.Status.Verdict.Outcome == "Fail" {
+				t.Fatalf("an outage became a verdict: %+v", v.Rollout.Status.Verdict)
+			}
+			if waits := v.Rollout.Status.WaitingFor; !strings.Contains(waits, "metrics") && !strings.Contains(waits, "Prometheus") {
+				return fmt.Errorf("it waits for %q", waits)
+			}
+			return nil
+		})
+		for range 20 {
+			time.Sleep(250 * time.Millisecond)
+			if view := f.atStep(0.1); view.Progress.Step != 0 {
+				t.Fatalf("step %d was entered without metrics", view.Progress.Step+1)
+			}
+		}
+	})
+	unharmed(t, f.goesOn())
+}
+
+func TestFault_NothingIsLostOrRepeatedWithoutWeighlock(t *testing.T) {
+	// One rollout is in a step when Weighlock ends, and one is about to fail.
+	bad := newRig(t, "without-weighlock-bad")
+	bad.open()
+	badUsers := bad.users(load.Options{Rate: 50})
+	f := underFault(t, "without-weighlock")
+	bad.commit(shop.Version{Name: "2", ErrorRate: 0.1})
+	f.inStep("a-quarter")
+	before := f.last.Progress.WrittenAt
+	pid := weighlock(t)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	f.until("another Weighlock to go on", 120*time.Second, func(v observe.View) error {
+		if v.Progress == nil || !v.Progress.WrittenAt.After(before) {
+			return errors.New("nothing was written since")
+		}
+		return nil
+	})
+	if again := weighlock(t); again == pid {
+		t.Fatal("Weighlock was not ended")
+	}
+	unharmed(t, f.goesOn())
+	bad.rolledBack()
+	unharmed(t, badUsers.stop(), "2")
+}
+
+// weighlock is the id of Weighlock's process in the stack's own machine.
+func weighlock(t *testing.T) int {
+	t.Helper()
+	links, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.Stat(running.Programs.Weighlock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		got, err := os.Stat(link)
+		if err != nil || !os.SameFile(want, got) {
+			continue
+		}
+		pid, err := strconv.Atoi(strings.Split(link, "/")[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pid
+	}
+	t.Fatal("Weighlock does not run")
+	return 0
+}
