@@ -26,6 +26,8 @@ type Query struct {
 	Since, Now time.Time
 	// Latency says whether the histograms are wanted.
 	Latency bool
+	// Mirrored says that the candidate gets copies of requests only: they are counted, and not users' requests.
+	Mirrored bool
 }
 
 // Track names one track to a metrics provider.
@@ -39,13 +41,15 @@ type Track struct {
 // Measurement is what both tracks did in a window.
 type Measurement struct {
 	Incumbent, Candidate Counts
+	// Mirrored says that the candidate's are copies of users' requests.
+	Mirrored bool
 	// Since is the start of the window.
 	Since time.Time
 	// Latest is the time of the newest sample in the window; zero when there was none.
 	Latest time.Time
 }
 
-// Counts are numbers of users' requests; mirrored ones don't count.
+// Counts are numbers of requests: users', or copies of them.
 type Counts struct {
 	// Requests, and those of them that failed.
 	Requests, Errors float64

@@ -81,12 +81,3 @@ func (c Counts) check() error {
 func isCount(value float64) bool {
 	return value >= 0 && !math.IsInf(value, 0)
 }
-
-// Share is the candidate's part of all requests (0 to 1); false without requests.
-func (m Measurement) Share() (float64, bool) {
-	all := m.Candidate.Requests + m.Incumbent.Requests
-	if all <= 0 {
-		return 0, false
-	}
-	return m.Candidate.Requests / all, true
-}

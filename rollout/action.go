@@ -38,7 +38,14 @@ type (
 		Revision string
 		Replicas int32
 	}
-	// Scale sets a copy's replicas.
+	// Guard keeps the workload's autoscaler from taking pods away, Unguard gives that back.
+	Guard   struct{}
+	Unguard struct{}
+	// Protect gives a copy the autoscaler and the disruption budget that the workload has.
+	Protect struct{ Revision string }
+	// Permit brings a copy's network policies up to date.
+	Permit struct{ Revision string }
+	// Scale sets a copy's replicas, or with an empty revision raises the workload's.
 	Scale struct {
 		Revision string
 		Replicas int32
@@ -70,6 +77,10 @@ func (Forget) action()       {}
 func (Serve) action()        {}
 func (Unserve) action()      {}
 func (Copy) action()         {}
+func (Guard) action()        {}
+func (Unguard) action()      {}
+func (Protect) action()      {}
+func (Permit) action()       {}
 func (Scale) action()        {}
 func (DeleteCopy) action()   {}
 func (SetRoute) action()     {}
@@ -86,7 +97,17 @@ func (a Forget) String() string     { return "forget all but " + strings.Join(a.
 func (Serve) String() string        { return "make the workload's track service" }
 func (Unserve) String() string      { return "remove the workload's track service" }
 func (a Copy) String() string       { return fmt.Sprintf("copy %s with %d replicas", a.Revision, a.Replicas) }
-func (a Scale) String() string      { return fmt.Sprintf("scale %s to %d", a.Revision, a.Replicas) }
+func (Guard) String() string        { return "keep the autoscaler from taking pods away" }
+func (Unguard) String() string      { return "give the autoscaler back" }
+func (a Protect) String() string {
+	return "give copy " + a.Revision + " an autoscaler and a disruption budget"
+}
+func (a Permit) String() string {
+	return "bring the network policies of copy " + a.Revision + " up to date"
+}
+func (a Scale) String() string {
+	return fmt.Sprintf("scale %s to %d", trackName(a.Revision), a.Replicas)
+}
 func (a DeleteCopy) String() string { return "delete copy " + a.Revision }
 func (ReleaseRoute) String() string { return "release the route" }
 func (Finish) String() string       { return "let the rollout go" }

@@ -31,11 +31,14 @@ func finalize(v *view) *Plan {
 		p.Status.WaitingFor = "connections to drain"
 		return p
 	}
+	var parting []Action
+	if v.Autoscaler != nil && v.Autoscaler.Guarded {
+		parting = append(parting, Unguard{})
+	}
 	if !v.Workload.Adopted {
-		p.Actions = v.cleanup(Finish{})
+		p.Actions = v.cleanup(append(parting, Finish{})...)
 		return p
 	}
-	var parting []Action
 	reason := ""
 	switch {
 	case !v.Workload.Paused:
@@ -78,6 +81,11 @@ func (v *view) bringHome() *Plan {
 				return p
 			}
 		}
+		if why := v.uninhabitable(); why != "" {
+			p.Why = why + ": traffic stays where it is until its template is set back to the incumbent's, or spec.deletionPolicy is Release"
+			p.Status.WaitingFor = "a workload that can serve"
+			return p
+		}
 		if v.Workload.Ready < needed && v.Workload.Replicas > 0 {
 			p.Status.WaitingFor = fmt.Sprintf("pods of the workload: %d of %d ready", v.Workload.Ready, needed)
 			return p
@@ -93,7 +101,27 @@ func (v *view) bringHome() *Plan {
 	if !v.settled(p) {
 		return p
 	}
+	if v.Autoscaler != nil && v.Autoscaler.Guarded && v.Workload.Replicas > 0 && !v.unguarded(p) {
+		p.Status.WaitingFor = fmt.Sprintf("the autoscaler %s to have seen all traffic on the workload", v.Autoscaler.Name)
+		return p
+	}
 	return nil
+}
+
+// uninhabitable says why a workload that stays paused can't take the traffic of a copy back: it runs nothing, a mix, or
+// a revision that failed. Empty when it can.
+func (v *view) uninhabitable() string {
+	w := v.Workload
+	switch {
+	case v.releasable() || !w.Paused || w.Replicas == 0:
+		return ""
+	case len(w.Running) == 0:
+		return v.mixture()
+	case v.progress.OnCopy && (len(w.Running) > 1 || v.failed(w.Running[0]) != ""):
+		return v.mixture()
+	default:
+		return ""
+	}
 }
 
 // homeRevision is the revision that users get on the workload as it is.

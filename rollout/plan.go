@@ -19,8 +19,9 @@ type Plan struct {
 	Stalled bool
 	// Again is when to plan again if nothing changes before; zero for never.
 	Again time.Time
-	// Weigh says that the present step's verdict is wanted, since the route was taken.
-	Weigh bool
+	// Weigh says that the present step's verdict is wanted, since the route was taken; Weighed is its traffic.
+	Weigh   bool
+	Weighed Traffic
 }
 
 // policy makes a plan where it has a say, and nil where it has none.
@@ -33,9 +34,15 @@ var policies = []policy{
 	revert,    // git is back at the incumbent
 	supersede, // git has something newer than the candidate
 	rollback,  // the candidate is bad, or never got ready
+	setBack,   // the mesh does not do what the step asks of it
+	mend,      // the candidate's copy is not what was made
 	stalled,   // something outside must change first
 	adopt,     // first look, or the route is gone
+	atZero,    // people scaled the workload to nothing
+	natively,  // the workload was rolled out past its steps
+	rescue,    // the workload's pods are not the incumbent's any more
 	reassert,  // the route does not ask for what it should
+	untaken,   // the mesh has not taken the route for too long
 	reunite,   // after a promotion: bring the workload up to the copy
 	start,     // a new template: copy it, enter the first step
 	advance,   // the step's gates; the next step or the promotion
@@ -109,12 +116,26 @@ func (v *view) track(name string) *workload.State {
 	return v.Copies[name]
 }
 
-// size of the workload: the pods that all traffic needs.
+// size is how many pods all traffic needs: as many as the workload has, or as the autoscaler of the copy that
+// serves has made. At zero there are none: that is people's emergency stop, and copies follow it.
 func (v *view) size() int32 {
 	if v.Workload == nil {
 		return 1
 	}
-	return max(v.Workload.Replicas, 1)
+	n := v.Workload.Replicas
+	if n > 0 && v.progress.OnCopy && v.incumbent != nil && v.incumbent.Autoscaled {
+		n = max(n, v.incumbent.Replicas)
+	}
+	return n
+}
+
+// resize is the write that brings a copy to a size, where it needs one. A copy with an autoscaler of its own
+// only grows, unless to zero.
+func resize(revision string, track *workload.State, size int32) []Action {
+	if track == nil || track.Replicas == size || (track.Autoscaled && track.Replicas > size && size > 0) {
+		return nil
+	}
+	return []Action{Scale{Revision: revision, Replicas: size}}
 }
 
 func (v *view) abortDelay() time.Duration {
@@ -168,9 +189,9 @@ func (v *view) serve(event, reason string) SetRoute {
 
 // targetReady says whether the incumbent's track can take all traffic. It asks for one ready pod
 // only: whoever is rolled back to has served until now, and waiting for more would keep users
-// on a bad version.
+// on a bad version. At zero there is nobody to serve.
 func (v *view) targetReady() bool {
-	return v.incumbent != nil && v.incumbent.Ready > 0
+	return v.incumbent != nil && (v.incumbent.Ready > 0 || v.size() == 0)
 }
 
 // doing makes a plan with actions.

@@ -13,22 +13,18 @@ func (v *view) promote(p *Plan) *Plan {
 	size := v.size()
 	p.Status.State = v1alpha1.StatePromoting
 	p.Reason = "Promoting"
-	if c.Replicas != size {
-		p.Why = "the gates of the last step are open: growing the copy to the workload's size"
-		p.Actions = append(p.Actions, Scale{Revision: v.want, Replicas: size})
-		p.Status.WaitingFor = v.podsReady(size)
-		return p
-	}
-	if c.Ready < size {
+	p.Actions = append(p.Actions, resize(v.want, c, size)...)
+	if len(p.Actions) > 0 || c.Ready < size {
 		p.Why = "the gates of the last step are open: the copy grows to the workload's size"
 		p.Status.WaitingFor = v.podsReady(size)
 		return p
 	}
 	p.Why = v.want + " takes all traffic, and is the incumbent now"
 	p.Weigh = false
+	p.Actions = append(p.Actions, v.protected(v.want, c)...)
 	p.Actions = append(p.Actions, SetRoute{
 		Traffic:  Traffic{Incumbent: v.want, Total: v.total},
-		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, OnCopy: true, Reason: "promoted"},
+		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, OnCopy: true, Unproven: v.unproven(), Reason: "promoted"},
 		Event:    "Promoted",
 	})
 	return p
@@ -51,7 +47,7 @@ func reunite(v *view) *Plan {
 	}
 	p := doing(v1alpha1.StatePromoting, "Promoting", "the copy serves while the workload is brought up to "+v.want)
 	w, size := v.Workload, v.size()
-	if v.incumbent == nil {
+	if v.incumbent == nil || !v.incumbent.Served {
 		p.Why = "the copy that serves is gone: making it again"
 		p.Actions = append(p.Actions, Copy{Revision: v.want, Replicas: size})
 	}
@@ -62,14 +58,19 @@ func reunite(v *view) *Plan {
 		}
 		p.Actions = append(p.Actions, Release{})
 	}
-	if w.Paused || !w.Rolled || len(w.Running) != 1 || w.Running[0] != v.want || w.Ready < size {
+	if w.Replicas < size {
+		// The copy's autoscaler has added to it: the workload takes over as many.
+		p.Actions = append(p.Actions, Scale{Replicas: size})
+	}
+	runs := size == 0 || (len(w.Running) == 1 && w.Running[0] == v.want)
+	if w.Paused || !w.Rolled || !runs || w.Ready < size {
 		p.Status.WaitingFor = fmt.Sprintf("the workload to roll: %d of %d pods ready", w.Ready, w.Replicas)
 		return p
 	}
 	p.Why = "the workload runs " + v.want + ": all traffic is back on it"
 	p.Actions = append(p.Actions, SetRoute{
 		Traffic:  Traffic{Total: v.total},
-		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, Reason: "promoted, and back on the workload"},
+		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, Unproven: v.progress.Unproven, Reason: "promoted, and back on the workload"},
 		Event:    "Completed",
 	})
 	return p

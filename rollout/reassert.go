@@ -1,6 +1,14 @@
 package rollout
 
-import "github.com/weighlock/weighlock/api/v1alpha1"
+import (
+	"time"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// reassertInterval is how often a route is written against somebody else at most: two writers that
+// don't know of each other would go on for ever, as fast as they can.
+const reassertInterval = 10 * time.Second
 
 // reassert writes the route again when it doesn't ask for what it should: somebody else changed it, or
 // the step was edited. A track that isn't ready gets nothing by it.
@@ -13,7 +21,13 @@ func reassert(v *view) *Plan {
 		return nil
 	}
 	if !v.targetReady() {
-		return nil
+		return v.targetUnready("the route doesn't ask for what it should")
+	}
+	if v.Route.Foreign != "" {
+		p := waiting(v1alpha1.StateProgressing, "RouteContested", "the route is written by "+v.Route.Foreign+" again and again: take it out of what "+v.Route.Foreign+" applies", "the time to write the route again")
+		if !v.reached(p, v.Route.WrittenAt.Add(reassertInterval)) {
+			return p
+		}
 	}
 	why := "the route doesn't ask for what it should: writing it again"
 	if v.Route.Foreign != "" {

@@ -18,9 +18,11 @@ func (v *view) report(p *Plan) {
 	if v.HeldByAdmission {
 		s.Hold = v1alpha1.HoldAdmission
 	}
+	s.AlsoSelecting = v.Others
 	if v.progress.Phase == "" {
 		return
 	}
+	s.Warnings = v.warnings()
 	s.Incumbent = v.revision(v.progress.Incumbent, v.incumbent)
 	switch {
 	case v.progress.Phase != PhaseServing:
@@ -44,9 +46,25 @@ func (v *view) report(p *Plan) {
 	}
 }
 
+// warnings are what people should know though nothing waits for it.
+func (v *view) warnings() []string {
+	var warnings []string
+	for _, revision := range sortedKeys(v.Copies) {
+		if changed := v.Copies[revision].Changed; len(changed) > 0 && v.inUse(revision) {
+			warnings = append(warnings, strings.Join(changed, " and ")+" changed in place since the copy "+v.Copies[revision].Name+
+				" was made, for both tracks: give such objects generated names, so that a change is a new revision")
+		}
+	}
+	if v.Route.Foreign != "" {
+		warnings = append(warnings, "the route is written by "+v.Route.Foreign+" too: take it out of what "+v.Route.Foreign+" applies")
+	}
+	return warnings
+}
+
 func (v *view) revision(name string, track *workload.State) *v1alpha1.RevisionStatus {
 	record := v.Records[name]
 	r := &v1alpha1.RevisionStatus{Revision: name, Commit: record.Commit, Author: record.Author, Failed: v.failed(name)}
+	r.Unproven = v.progress.Unproven && name == v.unprovenRevision()
 	if track != nil {
 		r.Track, r.Replicas, r.Ready = track.Name, track.Replicas, track.Ready
 		if r.Commit == "" && track.Template.Revision == name {
@@ -54,6 +72,14 @@ func (v *view) revision(name string, track *workload.State) *v1alpha1.RevisionSt
 		}
 	}
 	return r
+}
+
+// unprovenRevision is the one of which the progress may say that it is unproven.
+func (v *view) unprovenRevision() string {
+	if v.progress.Phase == PhaseStep {
+		return v.progress.Candidate
+	}
+	return v.progress.Incumbent
 }
 
 // asked tells people the candidate's share, such as "5%", "5% + match" or "shadow 50%".

@@ -8,7 +8,7 @@ func revert(v *view) *Plan {
 		return nil
 	}
 	switch v.progress.Phase {
-	case PhaseStep, PhaseRolledBack:
+	case PhaseStep, PhaseRolledBack, PhaseSetBack:
 		return v.withdraw("Reverted", "git is back at the incumbent, "+v.want)
 	default:
 		return nil

@@ -46,7 +46,7 @@ func (v *view) fault() string {
 		return v.Verdict.Message
 	case v.candidate.Stuck != "":
 		return "the candidate does not get ready: " + v.candidate.Stuck
-	case v.candidate.Ready == 0 && v.stepTraffic(v.step()).Reaches():
+	case v.candidate.Ready == 0 && v.size() > 0 && v.stepTraffic(v.step()).Reaches():
 		return "the candidate has no ready pod left"
 	}
 	step := v.step()

@@ -7,13 +7,13 @@ import (
 // stepSize is how many pods the candidate needs in a step. A candidate pod must not
 // carry more than an incumbent pod, or it would look slow: with N pods of the incumbent left with
 // total-w of the traffic, that is ceil(N w/(total-w)), N at most and 1 at least. A shadow counts as
-// weight; a step that only matches may get any share of the traffic, so it gets N.
+// weight; a step that only matches may get any share of the traffic, so it gets N. At zero it is zero.
 func (v *view) stepSize(index int) int32 {
-	if len(v.Spec.Steps) == 0 {
-		return v.size()
+	n := v.size()
+	if len(v.Spec.Steps) == 0 || n == 0 {
+		return n
 	}
 	step := v.stepAt(index)
-	n := v.size()
 	if step.Replicas != nil {
 		size, err := intstr.GetScaledValueFromIntOrPercent(step.Replicas, int(n), true)
 		if err == nil {

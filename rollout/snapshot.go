@@ -14,6 +14,8 @@ import (
 type Snapshot struct {
 	// Spec of the Rollout.
 	Spec v1alpha1.RolloutSpec
+	// Generation of that spec.
+	Generation int64
 	// Deleting says that the Rollout is being deleted.
 	Deleting bool
 	// Observation of the workload, its copies and the templates on record.
@@ -22,6 +24,10 @@ type Snapshot struct {
 	Route Route
 	// Verdict on the present step; nil while there is none.
 	Verdict *analysis.Verdict
+	// Measured is what the present step's tracks were seen to do; nil while nothing was.
+	Measured *analysis.Measurement
+	// RestToRoot says that requests which a match leaves over go to the workload's pods, whatever the incumbent's track is.
+	RestToRoot bool
 	// Outage says why the metrics can't be had; empty while they can.
 	Outage string
 	// Obstacle says what else is in the way: a router that is not there or can't express a step, an analysis that makes no sense; nil when all is well.
@@ -36,6 +42,8 @@ type Route struct {
 	Progress *Progress
 	// Holds says whether the route asks for just this traffic.
 	Holds func(Traffic) bool
+	// WrittenAt is when its traffic or progress was last changed.
+	WrittenAt time.Time
 	// Taken says that the mesh has taken the route as it stands, TakenAt since when, Settles when it will have (zero when that
 	// can't be known).
 	Taken   bool
@@ -58,6 +66,9 @@ const (
 	PhaseStep Phase = "Step"
 	// PhaseRolledBack has all traffic on the incumbent's track, because the candidate failed.
 	PhaseRolledBack Phase = "RolledBack"
+	// PhaseSetBack has all traffic on the incumbent's track, because the mesh did not do what a step asked
+	// of it. The candidate is not to blame.
+	PhaseSetBack Phase = "SetBack"
 )
 
 // Progress is how far a rollout is. It is written with the route, and it is the
@@ -71,6 +82,11 @@ type Progress struct {
 	Candidate string `json:"candidate,omitempty"`
 	// Step is the index of the present step, or of the one in which the candidate failed.
 	Step int `json:"step,omitempty"`
+	// Unproven says that a step of the candidate, or of the incumbent when it was one, was left at its deadline
+	// without a Pass.
+	Unproven bool `json:"unproven,omitempty"`
+	// Generation of the spec whose step was set back: another one is tried again.
+	Generation int64 `json:"generation,omitempty"`
 	// Reason says why the traffic was put so.
 	Reason string `json:"reason,omitempty"`
 }
@@ -82,7 +98,7 @@ func ParseProgress(text string) (*Progress, error) {
 		return nil, fmt.Errorf("reading progress: %w", err)
 	}
 	switch p.Phase {
-	case PhaseServing, PhaseStep, PhaseRolledBack:
+	case PhaseServing, PhaseStep, PhaseRolledBack, PhaseSetBack:
 	default:
 		return nil, fmt.Errorf("reading progress: unknown phase %q", p.Phase)
 	}
@@ -118,4 +134,9 @@ type Traffic struct {
 // Reaches says whether the candidate gets any users' request, or a copy of one.
 func (t Traffic) Reaches() bool {
 	return t.Candidate != "" && (t.Weight > 0 || len(t.Match) > 0 || t.Shadow > 0)
+}
+
+// Mirrors says whether the candidate gets copies of requests, and nothing else.
+func (t Traffic) Mirrors() bool {
+	return t.Candidate != "" && t.Weight == 0 && len(t.Match) == 0 && t.Shadow > 0
 }

@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
@@ -12,19 +11,19 @@ func start(v *view) *Plan {
 	if v.progress.Phase == PhaseStep || v.want == v.progress.Incumbent {
 		return nil
 	}
-	if p := v.natively(); p != nil {
-		return p
-	}
 	if reason := v.failed(v.want); reason != "" {
 		p := waiting(v1alpha1.StateRolledBack, "RolledBack", v.failure(v.want, reason), "another version")
 		p.Stalled = true
 		return p
 	}
-	if v.Workload.Replicas == 0 && !v.progress.OnCopy {
-		return v.atZero()
+	if v.isSetBack() {
+		return stall("SetBack", setBackMessage(v.want, v.progress.Reason))
 	}
 	if v.Spec.Suspend {
 		return waiting(v1alpha1.StateSuspended, "Suspended", v.want+" waits: the Rollout is suspended", "spec.suspend to be false")
+	}
+	if p := v.unroutable(); p != nil {
+		return p
 	}
 	size := v.stepSize(0)
 	p := doing(v1alpha1.StateStarting, "Starting", v.want+" starts beside "+v.progress.Incumbent)
@@ -39,7 +38,7 @@ func start(v *view) *Plan {
 		p.Actions = append(p.Actions, Copy{Revision: v.want, Replicas: size})
 		return p
 	}
-	if !c.Served {
+	if !c.Served || c.Template.Revision != v.want || !runsOnly(c, v.want) {
 		p.Actions = append(p.Actions, Copy{Revision: v.want, Replicas: max(size, c.Replicas)})
 		return p
 	}
@@ -47,42 +46,6 @@ func start(v *view) *Plan {
 		return v.promote(p)
 	}
 	return v.enter(p, 0)
-}
-
-// natively deals with a workload that does not wait for its steps: it was not held, or somebody resumed it. What has
-// rolled is the incumbent: it serves already.
-func (v *view) natively() *Plan {
-	w := v.Workload
-	if v.progress.OnCopy || w.Replicas == 0 {
-		return nil
-	}
-	if len(w.Running) == 1 && w.Running[0] == v.want {
-		return v.takeAsItIs(v.want+" was rolled out past its steps, and serves", SetRoute{
-			Progress: Progress{Reason: "rolled out past its steps"}, Event: "RolledNatively", Warning: true,
-		})
-	}
-	if !w.Paused {
-		return waiting(v1alpha1.StateWaiting, "RollsNatively",
-			fmt.Sprintf("the workload %s was not held, and rolls to %s by itself: is the admission policy weighlock-hold installed, and has nobody resumed it?", w.Name, v.want), "the workload to finish rolling")
-	}
-	if len(w.Running) > 1 || (len(w.Running) == 1 && w.Running[0] != v.progress.Incumbent) {
-		return v.mixed()
-	}
-	return nil
-}
-
-// atZero takes a new template as it is where there are no pods, and so no users, to protect.
-func (v *view) atZero() *Plan {
-	return v.takeAsItIs("the workload has no pods: "+v.want+" is taken without steps", SetRoute{
-		Progress: Progress{Reason: "taken at zero replicas"}, Event: "TakenAtZero",
-	})
-}
-
-// takeAsItIs makes the workload's template the incumbent without steps. Route says how that is told.
-func (v *view) takeAsItIs(why string, route SetRoute) *Plan {
-	route.Traffic = Traffic{Total: v.total}
-	route.Progress.Phase, route.Progress.Incumbent = PhaseServing, v.want
-	return doing(v1alpha1.StateProgressing, route.Event, why, append(v.recorded(), route)...)
 }
 
 // recorded is the write that keeps the workload's template, where it isn't kept yet.
@@ -93,7 +56,17 @@ func (v *view) recorded() []Action {
 	return []Action{Record{Template: v.Workload.Template}}
 }
 
-// mixed says that a workload was frozen in mid-roll, which only a person can resolve.
-func (v *view) mixed() *Plan {
-	return stall("Mixed", fmt.Sprintf("the workload %s is paused while its pods run %s: resume it to let it finish", v.Workload.Name, strings.Join(v.Workload.Running, " and ")))
+// unroutable refuses, before traffic moves, a match that the router can't express while a copy serves the
+// incumbent.
+func (v *view) unroutable() *Plan {
+	if !v.RestToRoot || !v.progress.OnCopy {
+		return nil
+	}
+	for i, step := range v.Spec.Steps {
+		if len(step.Match) > 0 {
+			return stall("StepUnsupported", fmt.Sprintf("spec.steps[%d].match: the router sends requests that don't match to the Service's own pods, and those are not the incumbent's while %s serves from its copy: set git back to %s until it is on the workload again, then commit %s anew",
+				i, v.progress.Incumbent, v.progress.Incumbent, v.want))
+		}
+	}
+	return nil
 }

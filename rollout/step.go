@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/workload"
 )
 
 // step is the present step. A spec that was edited to fewer steps leaves the rollout in the last one.
@@ -38,10 +39,14 @@ func (v *view) stepTraffic(step v1alpha1.Step) Traffic {
 func (v *view) enter(p *Plan, index int) *Plan {
 	size := v.stepSize(index)
 	if v.candidate.Replicas < size {
-		p.Actions = append(p.Actions, Scale{Revision: v.want, Replicas: size})
+		p.Actions = append(p.Actions, resize(v.want, v.candidate, size)...)
 	}
 	if v.candidate.Replicas < size || v.candidate.Ready < size {
 		p.Status.WaitingFor = v.podsReady(size)
+		return p
+	}
+	if !v.targetReady() {
+		p.Status.WaitingFor = "a ready pod of the incumbent"
 		return p
 	}
 	step := v.stepAt(index)
@@ -51,12 +56,36 @@ func (v *view) enter(p *Plan, index int) *Plan {
 	p.Why = fmt.Sprintf("step %s: %s", v.position(index), traffic.asked())
 	p.Status.WaitingFor = "the mesh to take the step's traffic"
 	p.Weigh = false
+	if traffic.Weight > v.total/2 {
+		p.Actions = append(p.Actions, v.protected(v.want, v.candidate)...)
+	}
 	p.Actions = append(p.Actions, SetRoute{
 		Traffic:  traffic,
-		Progress: Progress{Phase: PhaseStep, Incumbent: v.progress.Incumbent, OnCopy: v.progress.OnCopy, Candidate: v.want, Step: index},
+		Progress: Progress{Phase: PhaseStep, Incumbent: v.progress.Incumbent, OnCopy: v.progress.OnCopy, Candidate: v.want, Step: index, Unproven: v.unproven()},
 		Event:    "StepEntered",
 	})
 	return p
+}
+
+// protected is the write that gives a copy which takes more than half of the traffic what keeps the workload's pods in
+// number.
+func (v *view) protected(revision string, track *workload.State) []Action {
+	if track == nil || track.Protected {
+		return nil
+	}
+	return []Action{Protect{Revision: revision}}
+}
+
+// unproven says whether a step of the candidate was left, or is about to be, without a Pass that it needed.
+func (v *view) unproven() bool {
+	if v.progress.Phase != PhaseStep {
+		return false
+	}
+	return v.progress.Unproven || v.leftUnproven(v.step())
+}
+
+func (v *view) leftUnproven(step v1alpha1.Step) bool {
+	return v.analysisGate(step) != nil && v.proceeds(step)
 }
 
 // advance keeps a step until its gates are open, then goes on.
@@ -67,10 +96,14 @@ func advance(v *view) *Plan {
 	index := min(v.progress.Step, max(len(v.Spec.Steps)-1, 0))
 	step := v.stepAt(index)
 	p := doing(v1alpha1.StateProgressing, "Progressing", fmt.Sprintf("step %s", v.position(index)))
-	p.Weigh = v.weighs(step) && v.Route.Taken
+	p.Weigh, p.Weighed = v.weighs(step) && v.Route.Taken, v.stepTraffic(step)
 	if !v.settled(p) {
+		again(p, v.routeDue())
 		p.Status.WaitingFor = "the mesh to take the step's traffic"
 		return p
+	}
+	if p.Weigh {
+		v.reached(p, v.Route.TakenAt.Add(shareGrace))
 	}
 	closed := v.gates(p, step)
 	if len(closed) > 0 {
@@ -85,14 +118,15 @@ func advance(v *view) *Plan {
 		return v.promote(p)
 	}
 	p.Why = fmt.Sprintf("the gates of step %s are open", v.position(index))
+	if v.leftUnproven(step) {
+		p.Why = fmt.Sprintf("step %s is left unproven: its deadline of %s is over", v.position(index), step.Deadline.Duration)
+	}
 	return v.enter(p, index+1)
 }
 
 // waitFor waits in a step whose gates are closed, at the size that the step asks for.
 func (v *view) waitFor(p *Plan, index int, step v1alpha1.Step, closed []gate) *Plan {
-	if size := v.stepSize(index); v.candidate.Replicas != size {
-		p.Actions = append(p.Actions, Scale{Revision: v.want, Replicas: size})
-	}
+	p.Actions = append(p.Actions, resize(v.want, v.candidate, v.stepSize(index))...)
 	missing, whole := make([]string, len(closed)), make([]string, len(closed))
 	for i, g := range closed {
 		missing[i], whole[i] = g.missing, g.String()

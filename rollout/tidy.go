@@ -3,8 +3,10 @@ package rollout
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/workload"
 )
 
 // idle is what is left when nothing is to be done: the workload serves its own template.
@@ -15,11 +17,13 @@ func idle(v *view) *Plan {
 	if !w.Served {
 		p.Actions = append(p.Actions, Serve{})
 	}
+	// Without the policy, only a workload that is paused already can be held in time. At zero it is not: a paused one
+	// might start nothing when it is scaled up, or pods of an old template; nor while it is a mix, which a pause would keep.
+	held := !v.HeldByAdmission && w.Replicas > 0 && w.Rolled
 	switch {
-	case v.HeldByAdmission && w.Paused:
+	case w.Paused && !held:
 		p.Actions = append(p.Actions, Release{})
-	case !v.HeldByAdmission && !w.Paused && w.Rolled:
-		// Without the policy, only a workload that is paused already can be held in time.
+	case !w.Paused && held:
 		p.Actions = append(p.Actions, Hold{})
 	}
 	if keep := v.keep(); len(keep) > 0 && len(p.Actions) == 0 {
@@ -49,8 +53,8 @@ func (v *view) keep() []string {
 }
 
 // tidy adds to a plan what goes along with any: a failure that a crash kept from being recorded, and a copy that serves
-// and must follow the workload's size; and, where traffic is not moved, a pause that the admission policy made and that
-// must become Weighlock's own (it would go with git's next write), and copies that have had no traffic for abortDelay.
+// and must follow the workload's size; and, where traffic is not moved, what keeps the tracks safe, and the removal of
+// copies that have had no traffic for abortDelay.
 func (v *view) tidy(p *Plan) {
 	if v.Deleting {
 		return
@@ -60,31 +64,97 @@ func (v *view) tidy(p *Plan) {
 			p.Actions = append([]Action{MarkFailed{Revision: c, Reason: v.progress.Reason}}, p.Actions...)
 		}
 	}
-	if v.progress.OnCopy && v.incumbent != nil && v.incumbent.Replicas != v.size() {
-		p.Actions = append(p.Actions, Scale{Revision: v.progress.Incumbent, Replicas: v.size()})
+	if v.progress.OnCopy && v.incumbent != nil && v.incumbent.Template.Revision == v.progress.Incumbent {
+		p.Actions = append(p.Actions, resize(v.progress.Incumbent, v.incumbent, v.size())...)
 	}
-	if v.progress.Phase == "" || slices.ContainsFunc(p.Actions, func(a Action) bool { _, is := a.(SetRoute); return is }) {
+	if v.progress.Phase == "" || slices.ContainsFunc(p.Actions, movesTraffic) {
 		return
 	}
-	if w := v.Workload; w != nil && w.Adopted && w.Paused && !w.Held && v.want != v.progress.Incumbent {
-		p.Actions = append([]Action{Hold{}}, p.Actions...)
-	}
+	p.Actions = append(v.holds(p), p.Actions...)
 	for _, revision := range sortedKeys(v.Copies) {
-		if !v.inUse(revision) && !v.Copies[revision].Deleting && v.drained(p) {
+		c := v.Copies[revision]
+		switch {
+		case c.Deleting:
+		case v.inUse(revision):
+			p.Actions = append(p.Actions, v.upkeep(revision, c)...)
+		case v.drained(p):
 			p.Actions = append(p.Actions, DeleteCopy{Revision: revision})
 		}
 	}
 }
 
+func movesTraffic(a Action) bool {
+	_, is := a.(SetRoute)
+	return is
+}
+
+// holds lists the writes that keep the workload as it is: a pause that the admission policy made becomes Weighlock's
+// own, or it would go with git's next write; and the autoscaler takes no pods away while a rollback may need them, nor
+// while it still goes by what it measured then.
+func (v *view) holds(p *Plan) []Action {
+	var actions []Action
+	w := v.Workload
+	if w == nil {
+		return nil
+	}
+	if w.Adopted && w.Paused && !w.Held && v.want != v.progress.Incumbent {
+		actions = append(actions, Hold{})
+	}
+	scaler := v.Autoscaler
+	switch {
+	case scaler == nil || scaler.Guarded == v.underway():
+	case !scaler.Guarded && v.Problem == nil:
+		actions = append(actions, Guard{})
+	case scaler.Guarded && v.unguarded(p):
+		actions = append(actions, Unguard{})
+	}
+	return actions
+}
+
+// underway says that a rollout is, or that a copy serves: what is on the workload may be needed again.
+func (v *view) underway() bool {
+	return v.progress.Phase == PhaseStep || v.progress.OnCopy ||
+		(v.want != v.progress.Incumbent && !v.stays() && !v.isSetBack() && v.Problem == nil && v.Obstacle == nil)
+}
+
+// guardMargin is how long, on top of its own window, an autoscaler is kept from acting on what it measured
+// while the workload had only a part of the traffic.
+const guardMargin = time.Minute
+
+// unguarded says whether the workload has had all traffic for long enough to let its autoscaler take pods away.
+func (v *view) unguarded(p *Plan) bool {
+	return v.settled(p) && v.reached(p, v.Route.TakenAt.Add(v.Autoscaler.Window+guardMargin))
+}
+
+// upkeep lists the writes that make a copy again what it should be.
+func (v *view) upkeep(revision string, c *workload.State) []Action {
+	var actions []Action
+	serves := v.progress.OnCopy && revision == v.progress.Incumbent
+	if c.Template.Revision != revision {
+		replicas := c.Replicas
+		if serves {
+			replicas = v.size()
+		}
+		actions = append(actions, Copy{Revision: revision, Replicas: replicas})
+	}
+	if !c.Permitted {
+		actions = append(actions, Permit{Revision: revision})
+	}
+	if serves {
+		actions = append(actions, v.protected(revision, c)...)
+	}
+	return actions
+}
+
 // inUse says whether a copy has traffic, or is about to have.
 func (v *view) inUse(revision string) bool {
-	if revision == v.progress.Incumbent && v.progress.OnCopy {
+	if revision == v.progress.Incumbent && (v.progress.OnCopy || v.displaced()) {
 		return true
 	}
 	if v.progress.Phase == PhaseStep {
 		return revision == v.progress.Candidate
 	}
-	return revision == v.want && v.want != v.progress.Incumbent && v.failed(v.want) == ""
+	return revision == v.want && v.want != v.progress.Incumbent && v.failed(v.want) == "" && !v.isSetBack()
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/weighlock/weighlock/analysis"
@@ -44,6 +43,16 @@ type world struct {
 	bad, thin, broken map[string]bool
 	// failed revisions were rolled back.
 	failed map[string]bool
+	// held says that the admission policy is in the cluster.
+	held bool
+	// demand is how many pods all traffic needs.
+	demand int32
+	scaler *autoscaler
+	// started is what a paused workload starts when it is scaled from zero; empty for nothing.
+	started string
+	mesh    mesh
+	// wrong is since when the workload has had users' traffic on pods that are not the incumbent's.
+	wrong time.Time
 	// last time that a track had traffic.
 	lastTraffic map[string]time.Time
 	finished    bool
@@ -56,6 +65,32 @@ type world struct {
 type copied struct {
 	replicas, ready int32
 	age             int
+	// edited says that somebody changed its template.
+	edited, protected bool
+}
+
+// autoscaler takes pods away by what it saw within a window, unless it is guarded.
+type autoscaler struct {
+	guarded bool
+	// full is when the workload had all traffic on less than which it was sized last.
+	shares []float64
+}
+
+// window of the autoscaler, in seconds.
+const window = 60
+
+// mesh is what is wrong with the mesh.
+type mesh struct {
+	// deaf is until when it takes no routes.
+	deaf time.Time
+	// crooked says that it sends the candidate more than it is asked to.
+	crooked bool
+	// foreign is who else wrote the route.
+	foreign string
+	// rival writes the route again and again until then.
+	rival time.Time
+	// reasserted is when the route was last written against somebody else.
+	reasserted time.Time
 }
 
 const settle = 2 * time.Second
@@ -65,13 +100,28 @@ func newWorld(spec v1alpha1.RolloutSpec) *world {
 		spec: spec, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), git: "a", replicas: 3,
 		pods: map[string]int32{"a": 3}, copies: map[string]*copied{}, record: map[string]workload.Record{},
 		bad: map[string]bool{}, thin: map[string]bool{}, broken: map[string]bool{}, failed: map[string]bool{},
-		lastTraffic: map[string]time.Time{},
+		lastTraffic: map[string]time.Time{}, held: true, demand: 3,
 	}
 }
 
+// template is a revision as the workload has it.
+func template(revision string) workload.Template { return workload.Template{Revision: revision} }
+
+// taken is when the mesh takes the route as it stands.
+func (w *world) taken() time.Time {
+	at := w.route.written.Add(settle)
+	if at.Before(w.mesh.deaf) {
+		return w.mesh.deaf
+	}
+	return at
+}
+
+// scale is what people do to the workload's replicas.
+func (w *world) scale(replicas int32) { w.replicas, w.demand = replicas, replicas }
+
 // commit changes the template, and the admission policy holds it.
 func (w *world) commit(revision string) {
-	if w.adopted && revision != w.git {
+	if w.adopted && w.held && revision != w.git {
 		w.paused, w.owned = true, w.owned && w.paused
 	}
 	w.git = revision
@@ -101,20 +151,29 @@ func (w *world) rolled() bool {
 }
 
 func (w *world) snapshot() rollout.Snapshot {
-	s := rollout.Snapshot{Spec: w.spec, Deleting: w.deleting}
-	s.HeldByAdmission = true
+	s := rollout.Snapshot{Spec: w.spec, Generation: 1, Deleting: w.deleting, RestToRoot: true}
+	s.HeldByAdmission = w.held
 	s.Records = w.record
-	template := workload.Template{}
+	if w.scaler != nil {
+		s.Autoscaler = &workload.Autoscaler{Name: "shop", Guarded: w.scaler.guarded, Window: window * time.Second}
+	}
+	asked := workload.Template{}
 	if w.adopted {
-		template.Revision = w.git
+		asked = template(w.git)
 	}
 	s.Workload = &workload.State{
-		Name: "shop", Service: "shop-workload", Template: template, Running: w.running(),
+		Name: "shop", Service: "shop-workload", Template: asked, Running: w.running(),
 		Replicas: w.replicas, Ready: w.ready(), Served: w.served, Rolled: w.adopted && w.rolled(), Paused: w.paused, Held: w.owned, Adopted: w.adopted,
 	}
 	s.Copies = map[string]*workload.State{}
 	for r, c := range w.copies {
-		state := &workload.State{Name: "shop-" + r, Template: workload.Template{Revision: r}, Running: []string{r}, Replicas: c.replicas, Ready: c.ready, Served: true}
+		state := &workload.State{
+			Name: "shop-" + r, Template: template(r), Running: []string{r}, Replicas: c.replicas, Ready: c.ready, Served: true,
+			Protected: c.protected || w.scaler == nil, Autoscaled: c.protected && w.scaler != nil, Permitted: true,
+		}
+		if c.edited {
+			state.Template, state.Running = template("edited"), []string{"edited"}
+		}
 		if w.broken[r] && c.age > 5 {
 			state.Stuck = "progress deadline exceeded"
 		}
@@ -122,19 +181,46 @@ func (w *world) snapshot() rollout.Snapshot {
 	}
 	if w.route.exists {
 		progress := w.route.progress
-		s.Route = rollout.Route{Exists: true, Progress: &progress, TakenAt: w.route.written.Add(settle)}
+		s.Route = rollout.Route{Exists: true, Progress: &progress, WrittenAt: w.route.written, TakenAt: w.taken(), Foreign: w.mesh.foreign}
 		s.Route.Taken = !w.now.Before(s.Route.TakenAt)
-		s.Route.Settles = s.Route.TakenAt
+		if w.taken().Equal(w.route.written.Add(settle)) {
+			s.Route.Settles = s.Route.TakenAt
+		}
 		s.Route.Holds = func(t rollout.Traffic) bool { return reflect.DeepEqual(t, w.route.traffic) }
 	}
 	s.Route.GoneSince = w.gone
-	s.Verdict = w.verdict()
+	s.Verdict, s.Measured = w.verdict(), w.measured()
 	return s
+}
+
+// measured is what the tracks did since the mesh took the route, at 100 requests per second.
+func (w *world) measured() *analysis.Measurement {
+	p, t := w.route.progress, w.route.traffic
+	if !w.route.exists || p.Phase != rollout.PhaseStep || !w.now.After(w.taken()) || w.replicas == 0 {
+		return nil
+	}
+	share := float64(t.Weight) / float64(t.Total)
+	switch {
+	case t.Mirrors():
+		share = float64(t.Shadow) / 100
+	case len(t.Match) > 0:
+		share = 0.1
+	}
+	if w.mesh.crooked {
+		share = 1
+	}
+	all := 100 * w.now.Sub(w.taken()).Seconds()
+	m := &analysis.Measurement{Mirrored: t.Mirrors()}
+	m.Candidate.Requests, m.Incumbent.Requests = all*share, all*(1-share)
+	if t.Mirrors() {
+		m.Incumbent.Requests = all
+	}
+	return m
 }
 
 func (w *world) verdict() *analysis.Verdict {
 	p := w.route.progress
-	taken := w.route.written.Add(settle)
+	taken := w.taken()
 	if !w.route.exists || p.Phase != rollout.PhaseStep || w.now.Before(taken.Add(5*time.Second)) {
 		return nil
 	}
@@ -146,60 +232,6 @@ func (w *world) verdict() *analysis.Verdict {
 	default:
 		return &analysis.Verdict{Outcome: v1alpha1.OutcomePass, Message: "no errors"}
 	}
-}
-
-// tick lets a second pass: one pod gets ready or is replaced.
-func (w *world) tick() {
-	w.now = w.now.Add(time.Second)
-	for _, r := range slices.Sorted(maps.Keys(w.copies)) {
-		c := w.copies[r]
-		c.age++
-		if c.ready < c.replicas && !w.broken[r] {
-			c.ready++
-		}
-		c.ready = min(c.ready, c.replicas)
-		if w.route.exists && (w.route.traffic.Incumbent == r || (w.route.traffic.Candidate == r && w.route.traffic.Reaches())) {
-			w.lastTraffic[r] = w.now
-		}
-	}
-	if w.route.exists && w.route.traffic.Incumbent == "" {
-		w.lastTraffic[""] = w.now
-	}
-	switch {
-	case w.coming > 0:
-		w.coming--
-	case w.paused && len(w.running()) > 1:
-	case w.paused:
-		w.resize()
-	default:
-		w.roll()
-	}
-}
-
-// resize brings a paused workload to its size, of the revision that it runs.
-func (w *world) resize() {
-	running := w.git
-	if r := w.running(); len(r) == 1 {
-		running = r[0]
-	}
-	if have := w.pods[running]; have < w.replicas {
-		w.coming = w.replicas - have
-	}
-	w.pods = map[string]int32{running: w.replicas}
-}
-
-// roll replaces one pod by one of the template.
-func (w *world) roll() {
-	for _, r := range w.running() {
-		if r == w.git {
-			continue
-		}
-		w.pods[r]--
-		w.pods[w.git]++
-		w.coming = 1
-		return
-	}
-	w.resize()
 }
 
 // apply does one action, and checks it.
@@ -232,16 +264,22 @@ func (w *world) apply(a rollout.Action) {
 		if w.copies[a.Revision] == nil {
 			w.copies[a.Revision] = &copied{}
 		}
-		w.copies[a.Revision].replicas = a.Replicas
+		w.copies[a.Revision].replicas, w.copies[a.Revision].edited = a.Replicas, false
 	case rollout.Scale:
-		w.copies[a.Revision].replicas = a.Replicas
-		w.copies[a.Revision].ready = min(w.copies[a.Revision].ready, a.Replicas)
+		w.resized(a)
+	case rollout.Guard:
+		w.scaler.guarded = true
+	case rollout.Unguard:
+		w.scaler.guarded = false
+	case rollout.Protect:
+		w.copies[a.Revision].protected = true
 	case rollout.DeleteCopy:
 		w.checkUnused(a.Revision)
 		delete(w.copies, a.Revision)
 	case rollout.SetRoute:
 		w.checkRoute(a)
 		w.route.exists, w.route.traffic, w.route.progress, w.route.written = true, a.Traffic, a.Progress, w.now
+		w.mesh.foreign = ""
 		w.events = append(w.events, a.Event)
 	case rollout.ReleaseRoute:
 		w.route.exists, w.gone = false, w.now
@@ -250,111 +288,13 @@ func (w *world) apply(a rollout.Action) {
 	}
 }
 
-func (w *world) violated(format string, args ...any) {
-	w.violations = append(w.violations, fmt.Sprintf(format, args...)+"\n"+strings.Join(w.log, "\n"))
-}
-
-// checkRoute holds a change of traffic against what must be true for it.
-func (w *world) checkRoute(a rollout.SetRoute) {
-	t, was := a.Traffic, w.route.progress
-	if t.Weight < 0 || t.Weight > t.Total {
-		w.violated("weights do not sum up: %s", t)
-	}
-	if ready := w.trackReady(t.Incumbent); ready == 0 && w.replicas > 0 && (!w.route.exists || w.route.traffic.Incumbent != t.Incumbent || t.Weight < w.route.traffic.Weight) {
-		w.violated("traffic to a track that is not ready: %s", t)
-	}
-	if t.Reaches() && w.trackReady(t.Candidate) == 0 {
-		w.violated("traffic to a candidate that is not ready: %s", t)
-	}
-	if t.Reaches() && w.failed[t.Candidate] {
-		w.violated("a failed revision serves again: %s", t)
-	}
-	if a.Progress.Phase == rollout.PhaseRolledBack {
-		w.failed[a.Progress.Candidate] = true
+func (w *world) resized(a rollout.Scale) {
+	if a.Revision == "" {
+		w.coming += max(0, a.Replicas-w.replicas)
+		w.pods[w.git] += max(0, a.Replicas-w.replicas)
+		w.replicas = max(w.replicas, a.Replicas)
 		return
 	}
-	if !w.route.exists {
-		return
-	}
-	promoted := a.Progress.OnCopy && a.Progress.Incumbent == was.Candidate && was.Phase == rollout.PhaseStep
-	entered := a.Progress.Phase == rollout.PhaseStep
-	switch {
-	case entered && was.Phase == rollout.PhaseStep && a.Progress.Step == was.Step && a.Progress.Candidate == was.Candidate:
-		return // written again
-	case entered && was.Phase == rollout.PhaseStep && (a.Progress.Step != was.Step+1 || a.Progress.Candidate != was.Candidate),
-		entered && was.Phase != rollout.PhaseStep && a.Progress.Step != 0,
-		promoted && was.Step != len(w.spec.Steps)-1:
-		w.violated("steps out of order: from %s to %s", was, a.Progress)
-	}
-	if (entered && was.Phase == rollout.PhaseStep) || promoted {
-		w.checkGates(was)
-	}
-	if promoted && w.trackReady(t.Incumbent) < w.replicas {
-		w.violated("promoted with %d of %d pods", w.trackReady(t.Incumbent), w.replicas)
-	}
-}
-
-func (w *world) checkGates(was rollout.Progress) {
-	step := w.spec.Steps[was.Step]
-	taken := w.route.written.Add(settle)
-	if step.Hold != nil && w.now.Before(taken.Add(step.Hold.Duration)) {
-		w.violated("step %d left before its hold was over", was.Step)
-	}
-	reaches := w.route.traffic.Reaches()
-	proceeds := step.OnDeadline == v1alpha1.DeadlineProceed && !w.now.Before(taken.Add(step.Deadline.Duration))
-	if v := w.verdict(); w.spec.Analysis != nil && reaches && !proceeds && (v == nil || v.Outcome != v1alpha1.OutcomePass) {
-		w.violated("step %d left without a Pass", was.Step)
-	}
-	if step.Approval != nil {
-		w.violated("step %d left without approval", was.Step)
-	}
-}
-
-func (w *world) trackReady(track string) int32 {
-	if track == "" {
-		return w.ready()
-	}
-	if c := w.copies[track]; c != nil {
-		return c.ready
-	}
-	return 0
-}
-
-// checkUnused holds the removal of a track against its traffic.
-func (w *world) checkUnused(track string) {
-	if !w.route.exists {
-		return
-	}
-	t := w.route.traffic
-	if t.Incumbent == track || (t.Candidate == track && track != "") {
-		w.violated("track %q removed with traffic on it", track)
-	}
-	if last, had := w.lastTraffic[track]; had && w.now.Before(last.Add(w.spec.AbortDelay.Duration)) {
-		w.violated("copy %q removed before it drained", track)
-	}
-}
-
-// checkRelease holds a release against the traffic on the workload.
-func (w *world) checkRelease() {
-	r := w.running()
-	if last, had := w.lastTraffic[""]; had && w.route.exists && w.route.traffic.Incumbent != "" && w.now.Before(last.Add(w.spec.AbortDelay.Duration)) {
-		w.violated("the workload is released before it drained")
-	}
-	if !w.route.exists || w.route.traffic.Incumbent != "" || w.deleting || w.replicas == 0 {
-		return
-	}
-	if len(r) == 1 && r[0] != w.git {
-		w.violated("the workload, with traffic on it, is released to another template")
-	}
-}
-
-// checkState holds what is true after a whole plan was applied.
-func (w *world) checkState() {
-	if !w.route.exists || w.deleting {
-		return
-	}
-	p := w.route.progress
-	if c := w.copies[p.Incumbent]; p.OnCopy && (c == nil || c.replicas < max(w.replicas, 1)) {
-		w.violated("the incumbent's copy is smaller than the workload")
-	}
+	c := w.copies[a.Revision]
+	c.replicas, c.ready = a.Replicas, min(c.ready, a.Replicas)
 }

@@ -51,7 +51,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 		}
 		collectTrack(gauge, "incumbent", answer.Measurement.Incumbent)
 		collectTrack(gauge, "candidate", answer.Measurement.Candidate)
-		if share, ok := answer.Measurement.Share(); ok {
+		if share, ok := answer.Measurement.Share().Of(); ok {
 			gauge(shareDesc, share)
 		}
 		for _, outcome := range []v1alpha1.Outcome{v1alpha1.OutcomePass, v1alpha1.OutcomeFail, v1alpha1.OutcomeInconclusive} {

@@ -29,7 +29,7 @@ func (q Question) same(other Question) bool {
 		return false
 	}
 	return q.Query.Incumbent == other.Query.Incumbent && q.Query.Candidate == other.Query.Candidate &&
-		q.Query.Latency == other.Query.Latency && reflect.DeepEqual(q.Query.Source, other.Query.Source) &&
+		q.Query.Latency == other.Query.Latency && q.Query.Mirrored == other.Query.Mirrored && reflect.DeepEqual(q.Query.Source, other.Query.Source) &&
 		reflect.DeepEqual(q.Criteria, other.Criteria)
 }
 

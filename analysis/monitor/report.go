@@ -29,7 +29,7 @@ type report struct {
 // update says whether an answer has news, and takes it as told then.
 func (r *report) update(answer Answer) bool {
 	outage := answer.Err != nil
-	share, shared := answer.Measurement.Share()
+	share, shared := answer.Measurement.Share().Of()
 	news := !r.said || answer.Verdict.Outcome != r.outcome || outage != r.outage ||
 		shared != r.shared || (shared && r.moved(answer.Measurement, share))
 	if news {
@@ -40,9 +40,9 @@ func (r *report) update(answer Answer) bool {
 
 func (r *report) moved(measurement analysis.Measurement, share float64) bool {
 	by := math.Abs(share - r.share)
-	requests := measurement.Candidate.Requests + measurement.Incumbent.Requests
+	of := measurement.Share()
 	// Two more of each, so that the first few requests, all of one track, don't look certain.
-	likely := (measurement.Candidate.Requests + 2) / (requests + 4)
-	chance := standardErrors * math.Sqrt(likely*(1-likely)/requests)
+	likely := (of.Part + 2) / (of.All + 4)
+	chance := standardErrors * math.Sqrt(likely*(1-likely)/of.All)
 	return by >= shareMoved && by > chance
 }

@@ -12,13 +12,15 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/weighlock/weighlock/analysis"
+	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
-// What Envoy calls its metrics. Those of `internal` requests are copies that it mirrors: they are no
-// user's.
+// What Envoy calls its metrics: those of users' requests, and those of copies that it mirrors, which are no user's.
 const (
-	envoyRequests = "envoy_cluster_external_upstream_rq"
-	envoyBuckets  = "envoy_cluster_external_upstream_rq_time_bucket"
+	envoyRequests         = "envoy_cluster_external_upstream_rq"
+	envoyBuckets          = "envoy_cluster_external_upstream_rq_time_bucket"
+	envoyMirroredRequests = "envoy_cluster_internal_upstream_rq"
+	envoyMirroredBuckets  = "envoy_cluster_internal_upstream_rq_time_bucket"
 
 	envoyCluster      = "envoy_cluster_name"
 	envoyResponseCode = "envoy_response_code"
@@ -27,41 +29,61 @@ const (
 	clusterField   = "spec.analysis.metrics.envoy.cluster"
 )
 
-// measureEnvoy asks one question for both tracks, so that they are of the same scrapes.
+// envoyCounts are the tracks whose requests Envoy counts under the same names, by cluster.
+type envoyCounts struct {
+	requests, buckets string
+	clusters          map[string]*analysis.Counts
+}
+
+// measureEnvoy asks one question for both tracks, so that they are of the same scrapes; only copies, which Envoy counts
+// apart, are asked for by themselves.
 func (p *Provider) measureEnvoy(ctx context.Context, server *server, query analysis.Query) (analysis.Measurement, error) {
-	pattern := defaultCluster
-	if query.Source != nil && query.Source.Envoy != nil && query.Source.Envoy.Cluster != "" {
-		pattern = query.Source.Envoy.Cluster
-	}
-	measurement := analysis.Measurement{Since: query.Since}
-	counts := map[string]*analysis.Counts{}
+	measurement := analysis.Measurement{Since: query.Since, Mirrored: query.Mirrored}
+	users := envoyCounts{envoyRequests, envoyBuckets, map[string]*analysis.Counts{}}
+	copies := envoyCounts{envoyMirroredRequests, envoyMirroredBuckets, map[string]*analysis.Counts{}}
 	for _, track := range []struct {
 		analysis.Track
 		counts *analysis.Counts
-	}{{query.Incumbent, &measurement.Incumbent}, {query.Candidate, &measurement.Candidate}} {
+		of     envoyCounts
+	}{{query.Incumbent, &measurement.Incumbent, users}, {query.Candidate, &measurement.Candidate, users}} {
 		if track.Service == "" {
 			continue
 		}
-		cluster, err := clusterOf(pattern, track.Track)
+		cluster, err := clusterOf(query.Source, track.Track)
 		if err != nil {
 			return analysis.Measurement{}, err
 		}
-		if counts[cluster] != nil {
+		if users.clusters[cluster] != nil {
 			return analysis.Measurement{}, &analysis.FieldError{Field: clusterField, Problem: fmt.Sprintf("names both tracks %q: they can't be told apart", cluster)}
 		}
-		counts[cluster] = track.counts
+		if query.Mirrored && track.counts == &measurement.Candidate {
+			track.of = copies
+		}
+		track.of.clusters[cluster] = track.counts
 	}
-	if len(counts) == 0 {
-		return measurement, nil
+	for _, counts := range []envoyCounts{users, copies} {
+		if len(counts.clusters) == 0 {
+			continue
+		}
+		latest, err := p.measureClusters(ctx, server, query, counts)
+		if err != nil {
+			return analysis.Measurement{}, err
+		}
+		if latest.After(measurement.Latest) {
+			measurement.Latest = latest
+		}
 	}
-	clusters := clusterMatcher(counts)
-	seen, err := p.grown(ctx, server, question{envoyMetric(envoyRequests, clusters), []model.LabelName{envoyResponseCode}, query.Since, query.Now})
+	return measurement, nil
+}
+
+func (p *Provider) measureClusters(ctx context.Context, server *server, query analysis.Query, counts envoyCounts) (time.Time, error) {
+	clusters := clusterMatcher(counts.clusters)
+	seen, err := p.grown(ctx, server, question{envoyMetric(counts.requests, clusters), []model.LabelName{envoyResponseCode}, query.Since, query.Now})
 	if err != nil {
-		return analysis.Measurement{}, err
+		return time.Time{}, err
 	}
-	measurement.Latest = seen.latest
 	for _, series := range seen.series {
-		if track := counts[string(series.labels[envoyCluster])]; track != nil {
+		if track := counts.clusters[string(series.labels[envoyCluster])]; track != nil {
 			track.Requests += series.grown
 			if code := series.labels[envoyResponseCode]; len(code) == 3 && code[0] == '5' {
 				track.Errors += series.grown
@@ -71,11 +93,11 @@ func (p *Provider) measureEnvoy(ctx context.Context, server *server, query analy
 	if query.Latency {
 		err = p.measureEnvoyLatency(ctx, server, query, counts, clusters)
 	}
-	return measurement, err
+	return seen.latest, err
 }
 
-func (p *Provider) measureEnvoyLatency(ctx context.Context, server *server, query analysis.Query, counts map[string]*analysis.Counts, clusters matcher) error {
-	seen, err := p.grown(ctx, server, question{envoyMetric(envoyBuckets, clusters), []model.LabelName{model.BucketLabel}, query.Since, query.Now})
+func (p *Provider) measureEnvoyLatency(ctx context.Context, server *server, query analysis.Query, counts envoyCounts, clusters matcher) error {
+	seen, err := p.grown(ctx, server, question{envoyMetric(counts.buckets, clusters), []model.LabelName{model.BucketLabel}, query.Since, query.Now})
 	if err != nil {
 		return err
 	}
@@ -87,7 +109,7 @@ func (p *Provider) measureEnvoyLatency(ctx context.Context, server *server, quer
 		}
 		histograms[cluster].add(series)
 	}
-	for cluster, track := range counts {
+	for cluster, track := range counts.clusters {
 		if histogram := histograms[cluster]; histogram != nil {
 			track.Buckets = histogram.buckets()
 		}
@@ -95,7 +117,11 @@ func (p *Provider) measureEnvoyLatency(ctx context.Context, server *server, quer
 	return nil
 }
 
-func clusterOf(pattern string, track analysis.Track) (string, error) {
+func clusterOf(source *v1alpha1.MetricSource, track analysis.Track) (string, error) {
+	pattern := defaultCluster
+	if source != nil && source.Envoy != nil && source.Envoy.Cluster != "" {
+		pattern = source.Envoy.Cluster
+	}
 	if track.Workload == "" {
 		track.Workload = track.Service // the pattern has no use for it
 	}

@@ -18,6 +18,10 @@ const (
 	// Rollout's name, cut to 63 characters with a hash where it is longer.
 	LabelRollout = "weighlock.dev/rollout"
 
+	// LabelRolloutNamespace goes with LabelRollout on what may stand in another namespace than the Rollout. Its
+	// value is the Rollout's namespace.
+	LabelRolloutNamespace = "weighlock.dev/rollout-namespace"
+
 	// LabelRevision is on copies, their Services and template records. Its value is the
 	// revision.
 	LabelRevision = "weighlock.dev/revision"
@@ -57,6 +61,17 @@ const (
 	// AnnotationLeft is on a workload that was left paused when its Rollout was
 	// deleted: why it was.
 	AnnotationLeft = "weighlock.dev/left-paused"
+
+	// AnnotationTwinOf is on the NetworkPolicies that do for a copy what another one does for the workload: the
+	// name of that one.
+	AnnotationTwinOf = "weighlock.dev/twin-of"
+
+	// AnnotationConfig is on copies: the ConfigMaps and Secrets that their pods use, each as it was when the copy
+	// was made.
+	AnnotationConfig = "weighlock.dev/config"
+
+	// AnnotationFindings is on copies: what was found when a step began, as JSON.
+	AnnotationFindings = "weighlock.dev/findings"
 
 	// AnnotationPrune on an object applied by a GitSource keeps it from being pruned
 	// when its value is "disabled".

@@ -122,6 +122,10 @@ type RevisionStatus struct {
 	// failed says why the revision was rolled back.
 	// +optional
 	Failed string `json:"failed,omitempty"`
+
+	// unproven says that a step of it was left at its deadline (onDeadline: Proceed) without a Pass.
+	// +optional
+	Unproven bool `json:"unproven,omitempty"`
 }
 
 // StepStatus tells where the rollout stands.

@@ -1,0 +1,77 @@
+package analysis
+
+import "math"
+
+// ShareMargin is how far a share, from 0 to 1, may be off what was asked for, whatever the number of requests.
+// A quarter of the smaller side comes on top: connections that are kept, and proxies that count rounds, don't split each
+// request by a coin of its own.
+const ShareMargin = 0.005
+
+// shareEvidence is how strong the evidence against a portion must be: such a one is seen by chance once in a million
+// steps at most.
+const shareEvidence = 1e6
+
+// Portion is a part of a number of requests.
+type Portion struct {
+	// Part of All, in requests.
+	Part, All float64
+}
+
+// Share is the candidate's part of the users' requests; where it gets only copies, the part of them that was copied to it.
+func (m Measurement) Share() Portion {
+	if m.Mirrored {
+		return Portion{Part: min(m.Candidate.Requests, m.Incumbent.Requests), All: m.Incumbent.Requests}
+	}
+	return Portion{Part: m.Candidate.Requests, All: m.Candidate.Requests + m.Incumbent.Requests}
+}
+
+// Of is the portion as a number from 0 to 1; false without requests.
+func (p Portion) Of() (float64, bool) {
+	if p.All <= 0 {
+		return 0, false
+	}
+	return p.Part / p.All, true
+}
+
+// String tells the portion to people, such as "12.0% of 840 requests".
+func (p Portion) String() string {
+	of, _ := p.Of()
+	return percent(of, 3) + " of " + number(p.All) + " requests"
+}
+
+// Above says that the portion is larger than was asked for, from 0 to 1, by more than chance and the margin.
+func (p Portion) Above(asked float64) bool {
+	edge := asked + margin(asked)
+	of, known := p.Of()
+	return known && of > edge && p.evidence(edge) > math.Log(shareEvidence)
+}
+
+// Below says likewise that the share is smaller.
+func (p Portion) Below(asked float64) bool {
+	edge := asked - margin(asked)
+	of, known := p.Of()
+	return known && of < edge && p.evidence(edge) > math.Log(shareEvidence)
+}
+
+// margin keeps the edges inside the open interval from 0 to 1, if asked isn't at the far end already.
+func margin(asked float64) float64 {
+	return ShareMargin + min(asked, 1-asked)/4
+}
+
+// evidence is the logarithm of the likelihood of the portion under all probabilities, mixed evenly, over that under p:
+//
+//	E = Beta(k+1, n-k+1) / (p^k (1-p)^(n-k))
+//
+// It is a nonnegative martingale of mean 1 under p, so that it passes 1/alpha at any time with a probability of at most
+// alpha, however often one looks (Ville 1939; the mixture is Robbins's, "Statistical methods related to the law of the
+// iterated logarithm", 1970, with an even prior). Over all p beyond the edge it is largest at the edge.
+func (p Portion) evidence(against float64) float64 {
+	k, rest := p.Part, p.All-p.Part
+	if against <= 0 || against >= 1 {
+		return 0
+	}
+	a, _ := math.Lgamma(k + 1)
+	b, _ := math.Lgamma(rest + 1)
+	c, _ := math.Lgamma(p.All + 2)
+	return a + b - c - k*math.Log(against) - rest*math.Log1p(-against)
+}

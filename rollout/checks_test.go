@@ -1,0 +1,157 @@
+package rollout_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/rollout"
+)
+
+func (w *world) violated(format string, args ...any) {
+	w.violations = append(w.violations, fmt.Sprintf(format, args...)+"\n"+strings.Join(w.log, "\n"))
+}
+
+// checkRoute holds a change of traffic against what must be true for it.
+func (w *world) checkRoute(a rollout.SetRoute) {
+	t, was := a.Traffic, w.route.progress
+	if t.Weight < 0 || t.Weight > t.Total {
+		w.violated("weights do not sum up: %s", t)
+	}
+	if ready := w.trackReady(t.Incumbent); ready == 0 && w.replicas > 0 && (!w.route.exists || w.route.traffic.Incumbent != t.Incumbent || t.Weight < w.route.traffic.Weight) {
+		w.violated("traffic to a track that is not ready: %s", t)
+	}
+	if t.Reaches() && w.trackReady(t.Candidate) == 0 {
+		w.violated("traffic to a candidate that is not ready: %s", t)
+	}
+	if running := w.running(); w.deleting && w.paused && t.Incumbent == "" && w.route.traffic.Incumbent != "" && w.replicas > 0 && w.spec.DeletionPolicy == "" && len(running) == 1 && w.failed[running[0]] && running[0] != w.route.progress.Incumbent {
+		w.violated("deletion puts traffic on a revision that failed")
+	}
+	if t.Reaches() && w.failed[t.Candidate] {
+		w.violated("a failed revision serves again: %s", t)
+	}
+	if a.Event == "RouteReasserted" && a.Warning {
+		if w.now.Before(w.mesh.reasserted.Add(10 * time.Second)) {
+			w.violated("it fights over the route without a pause")
+		}
+		w.mesh.reasserted = w.now
+	}
+	switch a.Progress.Phase {
+	case rollout.PhaseRolledBack:
+		w.failed[a.Progress.Candidate] = true
+		return
+	case rollout.PhaseSetBack:
+		return
+	}
+	if !w.route.exists {
+		return
+	}
+	promoted := a.Progress.OnCopy && a.Progress.Incumbent == was.Candidate && was.Phase == rollout.PhaseStep
+	entered := a.Progress.Phase == rollout.PhaseStep
+	switch {
+	case entered && was.Phase == rollout.PhaseStep && a.Progress.Step == was.Step && a.Progress.Candidate == was.Candidate:
+		return // written again
+	case entered && was.Phase == rollout.PhaseStep && (a.Progress.Step != was.Step+1 || a.Progress.Candidate != was.Candidate),
+		entered && was.Phase != rollout.PhaseStep && a.Progress.Step != 0,
+		promoted && was.Step != len(w.spec.Steps)-1:
+		w.violated("steps out of order: from %s to %s", was, a.Progress)
+	}
+	if (entered && was.Phase == rollout.PhaseStep) || promoted {
+		w.checkGates(was)
+	}
+	if promoted && w.trackReady(t.Incumbent) < w.replicas {
+		w.violated("promoted with %d of %d pods", w.trackReady(t.Incumbent), w.replicas)
+	}
+}
+
+func (w *world) checkGates(was rollout.Progress) {
+	step := w.spec.Steps[was.Step]
+	taken := w.taken()
+	if w.now.Before(taken) {
+		w.violated("step %d left before the mesh had taken it", was.Step)
+	}
+	if w.mesh.crooked && w.spec.Analysis != nil && w.route.traffic.Reaches() && w.now.After(taken.Add(31*time.Second)) {
+		w.violated("step %d left though the mesh does not do what it was asked", was.Step)
+	}
+	if step.Hold != nil && w.now.Before(taken.Add(step.Hold.Duration)) {
+		w.violated("step %d left before its hold was over", was.Step)
+	}
+	reaches := w.route.traffic.Reaches()
+	proceeds := step.OnDeadline == v1alpha1.DeadlineProceed && !w.now.Before(taken.Add(step.Deadline.Duration))
+	if v := w.verdict(); w.spec.Analysis != nil && reaches && !proceeds && (v == nil || v.Outcome != v1alpha1.OutcomePass) {
+		w.violated("step %d left without a Pass", was.Step)
+	}
+	if step.Approval != nil {
+		w.violated("step %d left without approval", was.Step)
+	}
+}
+
+func (w *world) trackReady(track string) int32 {
+	if track == "" {
+		return w.ready()
+	}
+	if c := w.copies[track]; c != nil {
+		return c.ready
+	}
+	return 0
+}
+
+// checkUnused holds the removal of a track against its traffic.
+func (w *world) checkUnused(track string) {
+	if !w.route.exists {
+		return
+	}
+	t := w.route.traffic
+	if t.Incumbent == track || (t.Candidate == track && track != "") {
+		w.violated("track %q removed with traffic on it", track)
+	}
+	if last, had := w.lastTraffic[track]; had && w.now.Before(last.Add(w.spec.AbortDelay.Duration)) {
+		w.violated("copy %q removed before it drained", track)
+	}
+}
+
+// checkRelease holds a release against the traffic on the workload.
+func (w *world) checkRelease() {
+	r := w.running()
+	if last, had := w.lastTraffic[""]; had && w.route.exists && w.route.traffic.Incumbent != "" && w.now.Before(last.Add(w.spec.AbortDelay.Duration)) {
+		w.violated("the workload is released before it drained")
+	}
+	if !w.route.exists || w.route.traffic.Incumbent != "" || w.deleting || w.replicas == 0 {
+		return
+	}
+	if len(r) == 1 && r[0] != w.git {
+		w.violated("the workload, with traffic on it, is released to another template")
+	}
+}
+
+// checkState holds what is true after a whole plan was applied.
+func (w *world) checkState() {
+	if !w.route.exists || w.deleting {
+		return
+	}
+	p := w.route.progress
+	if c := w.copies[p.Incumbent]; p.OnCopy && (c == nil || c.replicas < w.replicas) {
+		w.violated("the incumbent's copy is smaller than the workload")
+	}
+}
+
+// rescueLimit is how long users may be on pods that nobody committed for them, while those of a copy start.
+const rescueLimit = 45 * time.Second
+
+// checkTracks holds what the workload's pods run against whom they serve, second by second.
+func (w *world) checkTracks() {
+	p, running := w.route.progress, w.running()
+	serves := w.route.exists && w.route.traffic.Incumbent == "" && !w.deleting && w.replicas > 0 && len(running) > 0
+	if !serves || slices.Equal(running, []string{p.Incumbent}) || w.broken[p.Incumbent] {
+		w.wrong = time.Time{}
+		return
+	}
+	if w.wrong.IsZero() {
+		w.wrong = w.now
+	}
+	if w.now.After(w.wrong.Add(rescueLimit)) {
+		w.violated("users are on a workload that runs %s, and %s is the incumbent", strings.Join(running, " and "), p.Incumbent)
+	}
+}

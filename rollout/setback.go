@@ -1,0 +1,116 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/weighlock/weighlock/analysis"
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// setBack puts all traffic on the incumbent when the mesh does not do what a step asks of it: it doesn't
+// take the route, or sends the candidate another share of the requests. The candidate isn't to blame, and isn't marked
+// as failed; another commit, or another spec of the Rollout, is tried.
+func setBack(v *view) *Plan {
+	if v.progress.Phase != PhaseStep {
+		return nil
+	}
+	event, reason := v.disobedience()
+	if event == "" {
+		return nil
+	}
+	if !v.targetReady() {
+		return v.targetUnready(reason)
+	}
+	back := v.serve(event, reason)
+	back.Warning = true
+	back.Progress.Phase = PhaseSetBack
+	back.Progress.Candidate, back.Progress.Step = v.progress.Candidate, v.progress.Step
+	back.Progress.Generation = v.Generation
+	p := doing(v1alpha1.StateStalled, event, setBackMessage(v.progress.Candidate, reason), back)
+	p.Stalled = true
+	return p
+}
+
+// isSetBack says whether the revision that is wanted was set back, and nothing changed since.
+func (v *view) isSetBack() bool {
+	return v.progress.Phase == PhaseSetBack && v.progress.Candidate == v.want && v.progress.Generation == v.Generation
+}
+
+func setBackMessage(revision, reason string) string {
+	return fmt.Sprintf("%s was set back: %s. It stays held; mend the mesh or the Rollout's spec, which tries it again, or commit another version", revision, reason)
+}
+
+// disobedience says what the mesh does otherwise than asked; empty when it obeys, or may yet.
+func (v *view) disobedience() (event, reason string) {
+	if reason := v.overdue(); reason != "" {
+		return "RouteNotTaken", reason
+	}
+	if reason := v.misrouted(); reason != "" {
+		return "Misrouted", reason
+	}
+	return "", ""
+}
+
+// overdue says that the mesh has not taken the route in time.
+func (v *view) overdue() string {
+	if v.Route.Taken || v.now.Before(v.routeDue()) {
+		return ""
+	}
+	return fmt.Sprintf("the mesh has not taken the route within %s (spec.routeDeadline)", v.routeDeadline())
+}
+
+func (v *view) routeDue() time.Time { return v.Route.WrittenAt.Add(v.routeDeadline()) }
+
+func (v *view) routeDeadline() time.Duration {
+	if v.Spec.RouteDeadline == nil {
+		return 5 * time.Minute
+	}
+	return v.Spec.RouteDeadline.Duration
+}
+
+// shareGrace is how long a step's share is not judged: proxies take a route one after the other, and not all
+// meshes tell when the last one has.
+const shareGrace = 30 * time.Second
+
+// misrouted says that the candidate's share of the requests can't be chance.
+func (v *view) misrouted() string {
+	if v.Measured == nil || !v.Route.Taken || v.now.Before(v.Route.TakenAt.Add(shareGrace)) {
+		return ""
+	}
+	asked, share := v.expected(), v.Measured.Share()
+	t := v.stepTraffic(v.step())
+	switch {
+	case len(t.Match) > 0 && t.Weight > 0:
+		return "" // what a match takes isn't known before
+	case len(t.Match) > 0:
+		// But one that leaves nothing over is no match.
+		if share.Above(1 - 2*analysis.ShareMargin) {
+			return fmt.Sprintf("the candidate got %s, though only those that match should be: does the mesh match headers?", share)
+		}
+		return ""
+	}
+	if share.Above(asked) || share.Below(asked) {
+		return fmt.Sprintf("the candidate got %s, and %s was asked for: does the mesh honour that, and has it taken the route?", share, t.asked())
+	}
+	return ""
+}
+
+// expected is the share of the requests, from 0 to 1, that the step's candidate should get, or get copies of.
+func (v *view) expected() float64 {
+	t := v.stepTraffic(v.step())
+	if t.Mirrors() {
+		return float64(t.Shadow) / 100
+	}
+	return float64(t.Weight) / float64(t.Total)
+}
+
+// untaken says that the mesh has not taken a route for too long that isn't a step's: where all traffic is on the
+// incumbent there is nothing to set back to, and nothing more to begin.
+func untaken(v *view) *Plan {
+	reason := v.overdue()
+	if v.progress.Phase == PhaseStep || reason == "" {
+		return nil
+	}
+	return stall("RouteNotTaken", reason+": see to the mesh's control plane; the rollout goes on when it has")
+}
