@@ -32,6 +32,10 @@ func (v *view) gates(p *Plan, step v1alpha1.Step) []gate {
 	if g := v.analysisGate(step); g != nil && !v.proceeds(step) {
 		closed = append(closed, *g)
 	}
+	if v.misrouted() != "" {
+		v.reached(p, v.Route.TakenAt.Add(shareGrace))
+		closed = append(closed, gate{reason: "Misrouted", missing: "the mesh to send the candidate the share that was asked for"})
+	}
 	if step.Approval != nil {
 		closed = append(closed, gate{reason: "ApprovalNeeded", missing: "a person's approval"})
 	}

@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,24 +50,51 @@ type act struct {
 	seconds int
 }
 
-// TestPlanFor_GoldenLogs shows each strategy action by action. Run with -update to rewrite them.
-func TestPlanFor_GoldenLogs(t *testing.T) {
-	t.Parallel()
-	blueGreen := v1alpha1.RolloutSpec{
-		TotalWeight: 100, AbortDelay: duration(30 * time.Second), Analysis: &v1alpha1.Analysis{},
-		Steps: []v1alpha1.Step{
-			{Name: "green", Weight: new(int32(0)), Replicas: new(intstr.FromString("100%")), Hold: duration(10 * time.Second)},
-			{Name: "switch", Weight: new(int32(100))},
-		},
+// play is what happens to a world, for a golden log.
+type play struct {
+	spec        v1alpha1.RolloutSpec
+	bad, broken string
+	// with changes the world before it begins.
+	with func(*world)
+	acts []act
+}
+
+func commit(revision string) func(*world) { return func(w *world) { w.commit(revision) } }
+
+func scale(replicas int32) func(*world) { return func(w *world) { w.scale(replicas) } }
+
+func deletion(w *world) { w.deleting = true }
+
+// strategies are the ways in which a good version goes live.
+func strategies() map[string]play {
+	good := []act{{"git says b", commit("b"), 160}}
+	return map[string]play{
+		"canary": {spec: canary(), acts: good},
+		"blue-green": {acts: good, spec: steps(
+			v1alpha1.Step{Name: "green", Weight: new(int32(0)), Replicas: new(intstr.FromString("100%")), Hold: duration(10 * time.Second)},
+			v1alpha1.Step{Name: "switch", Weight: new(int32(100))},
+		)},
+		"tenants": {acts: good, spec: steps(
+			v1alpha1.Step{Name: "pilot", Match: tenant("acme"), Hold: duration(10 * time.Second)},
+			v1alpha1.Step{Weight: new(int32(50))},
+		)},
+		"shadow": {acts: good, spec: steps(
+			v1alpha1.Step{Name: "ghost", Shadow: new(int32(50)), Hold: duration(10 * time.Second)},
+			v1alpha1.Step{Weight: new(int32(50))},
+		)},
+		"all-of-them":                  {acts: good, spec: everything()},
+		"without-steps":                {acts: good, spec: steps()},
+		"without-the-admission-policy": {spec: canary(), acts: good, with: func(w *world) { w.held = false }},
+		"with-an-autoscaler":           {spec: canary(), acts: []act{{"git says b", commit("b"), 400}}, with: func(w *world) { w.scaler = &autoscaler{} }},
 	}
-	commit := func(revision string) func(*world) { return func(w *world) { w.commit(revision) } }
-	deletion := func(w *world) { w.deleting = true }
-	for name, play := range map[string]struct {
-		spec        v1alpha1.RolloutSpec
-		bad, broken string
-		acts        []act
-	}{
-		"promoted":    {spec: canary(), acts: []act{{"git says b", commit("b"), 140}}},
+}
+
+// troubles are the ways in which one doesn't.
+func troubles() map[string]play {
+	left := canary()
+	left.Steps[0].Deadline, left.Steps[0].OnDeadline = duration(40*time.Second), v1alpha1.DeadlineProceed
+	resume := func(w *world) { w.paused, w.owned = false, false }
+	return map[string]play{
 		"rolled-back": {spec: canary(), bad: "b", acts: []act{{"git says b, which is bad", commit("b"), 60}, {"git says c, which is good", commit("c"), 140}}},
 		"never-ready": {spec: canary(), broken: "b", acts: []act{{"git says b, whose pods never get ready", commit("b"), 60}}},
 		"superseded": {spec: canary(), acts: []act{
@@ -78,14 +106,50 @@ func TestPlanFor_GoldenLogs(t *testing.T) {
 			{"git says c, while b serves from its copy", commit("c"), 160},
 		}},
 		"reverted":                      {spec: canary(), acts: []act{{"git says b", commit("b"), 10}, {"git is back at a", commit("a"), 60}}},
-		"blue-green":                    {spec: blueGreen, acts: []act{{"git says b", commit("b"), 140}}},
 		"deleted-in-a-step":             {spec: canary(), acts: []act{{"git says b", commit("b"), 10}, {"the Rollout is deleted", deletion, 90}}},
 		"deleted-while-the-copy-serves": {spec: canary(), acts: []act{{"git says b", commit("b"), 50}, {"the Rollout is deleted", deletion, 160}}},
-	} {
+		"deleted-after-a-rollback":      {spec: canary(), bad: "b", acts: []act{{"git says b, which is bad", commit("b"), 60}, {"the Rollout is deleted", deletion, 90}}},
+		"left-unproven": {spec: left, with: func(w *world) { w.thin["b"] = true }, acts: []act{
+			{"git says b, which gets too few requests for a verdict", commit("b"), 120},
+		}},
+		"resumed-by-somebody": {spec: canary(), acts: []act{
+			{"git says b", commit("b"), 8},
+			{"somebody resumes the workload, and git says c before it has rolled", func(w *world) { resume(w); w.tick(); w.tick(); w.commit("c") }, 160},
+		}},
+		"scaled-to-zero-in-a-step": {spec: canary(), acts: []act{
+			{"git says b", commit("b"), 10}, {"the workload is scaled to zero", scale(0), 50}, {"it is scaled to 3", scale(3), 20},
+		}},
+		"scaled-to-zero-after-a-rollback": {spec: canary(), bad: "b", with: func(w *world) { w.started = "b" }, acts: []act{
+			{"git says b, which is bad", commit("b"), 60}, {"the workload is scaled to zero", scale(0), 20},
+			{"it is scaled to 3, and starts pods of b", scale(3), 20}, {"git says c", commit("c"), 160},
+		}},
+		"the-mesh-takes-no-route": {spec: canary(), acts: []act{
+			{"the mesh's control plane dies, and git says b", func(w *world) { w.mesh.deaf = w.now.Add(time.Hour); w.commit("b") }, 420},
+		}},
+		"the-mesh-does-otherwise": {spec: canary(), with: func(w *world) { w.mesh.crooked = true; w.thin["b"] = true }, acts: []act{
+			{"git says b", commit("b"), 120}, {"git says c", commit("c"), 20},
+		}},
+		"another-writer": {spec: canary(), acts: []act{
+			{"git says b", commit("b"), 6}, {"another tool writes the route again and again for 25s", func(w *world) { w.mesh.rival = w.now.Add(25 * time.Second) }, 60},
+		}},
+	}
+}
+
+// TestPlanFor_GoldenLogs shows each strategy, and each trouble, action by action. Run with -update to rewrite them.
+func TestPlanFor_GoldenLogs(t *testing.T) {
+	t.Parallel()
+	plays := strategies()
+	maps.Copy(plays, troubles())
+	for name, play := range plays {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := adoptedWorld(play.spec)
+			w := newWorld(play.spec)
 			w.bad[play.bad], w.broken[play.broken] = true, true
+			if play.with != nil {
+				play.with(w)
+			}
+			w.say("a Rollout is made for a running workload")
+			w.run(10)
 			for _, a := range play.acts {
 				w.say(a.say)
 				a.do(w)

@@ -46,7 +46,7 @@ func (v *view) disobedience() (event, reason string) {
 	if reason := v.overdue(); reason != "" {
 		return "RouteNotTaken", reason
 	}
-	if reason := v.misrouted(); reason != "" {
+	if reason := v.misrouted(); reason != "" && !v.now.Before(v.Route.TakenAt.Add(shareGrace)) {
 		return "Misrouted", reason
 	}
 	return "", ""
@@ -69,13 +69,13 @@ func (v *view) routeDeadline() time.Duration {
 	return v.Spec.RouteDeadline.Duration
 }
 
-// shareGrace is how long a step's share is not judged: proxies take a route one after the other, and not all
-// meshes tell when the last one has.
+// shareGrace is how long a step whose share is off is only not left: proxies take a route one after the other, and
+// not all meshes tell when the last one has.
 const shareGrace = 30 * time.Second
 
 // misrouted says that the candidate's share of the requests can't be chance.
 func (v *view) misrouted() string {
-	if v.Measured == nil || !v.Route.Taken || v.now.Before(v.Route.TakenAt.Add(shareGrace)) {
+	if v.Measured == nil || !v.Route.Taken {
 		return ""
 	}
 	asked, share := v.expected(), v.Measured.Share()
@@ -86,12 +86,12 @@ func (v *view) misrouted() string {
 	case len(t.Match) > 0:
 		// But one that leaves nothing over is no match.
 		if share.Above(1 - 2*analysis.ShareMargin) {
-			return fmt.Sprintf("the candidate got %s, though only those that match should be: does the mesh match headers?", share)
+			return fmt.Sprintf("the candidate got %s, though only those that match should be: the mesh does not match headers, or all requests match", share)
 		}
 		return ""
 	}
 	if share.Above(asked) || share.Below(asked) {
-		return fmt.Sprintf("the candidate got %s, and %s was asked for: does the mesh honour that, and has it taken the route?", share, t.asked())
+		return fmt.Sprintf("the candidate got %s, and %s was asked for: the mesh does not honour that, or takes longer than it was given", share, t.asked())
 	}
 	return ""
 }

@@ -19,15 +19,30 @@ import (
 
 func duration(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration: d} }
 
+// steps is a spec with these steps, and analysis.
+func steps(steps ...v1alpha1.Step) v1alpha1.RolloutSpec {
+	return v1alpha1.RolloutSpec{TotalWeight: 100, AbortDelay: duration(30 * time.Second), Analysis: &v1alpha1.Analysis{}, Steps: steps}
+}
+
+func tenant(name string) []v1alpha1.RequestMatch {
+	return []v1alpha1.RequestMatch{{Headers: []v1alpha1.HeaderMatch{{Name: "x-tenant", Exact: name}}}}
+}
+
+// everything is a spec with steps of each kind.
+func everything() v1alpha1.RolloutSpec {
+	spec := steps(
+		v1alpha1.Step{Name: "ghost", Shadow: new(int32(50)), Hold: duration(10 * time.Second)},
+		v1alpha1.Step{Name: "pilot", Match: tenant("acme"), Replicas: new(intstr.FromInt32(1))},
+		v1alpha1.Step{Name: "few", Weight: new(int32(1)), Deadline: duration(2 * time.Minute), OnDeadline: v1alpha1.DeadlineRollback},
+		v1alpha1.Step{Name: "half", Weight: new(int32(5000)), Shadow: new(int32(10))},
+	)
+	spec.TotalWeight = 10000
+	return spec
+}
+
 // canary is a spec with a few weight steps.
 func canary() v1alpha1.RolloutSpec {
-	return v1alpha1.RolloutSpec{
-		TotalWeight: 100, AbortDelay: duration(30 * time.Second), Analysis: &v1alpha1.Analysis{},
-		Steps: []v1alpha1.Step{
-			{Weight: new(int32(10))},
-			{Weight: new(int32(50)), Hold: duration(20 * time.Second)},
-		},
-	}
+	return steps(v1alpha1.Step{Weight: new(int32(10))}, v1alpha1.Step{Weight: new(int32(50)), Hold: duration(20 * time.Second)})
 }
 
 // step plans once and applies the actions, all of them or, after a crash, only some.
@@ -74,7 +89,7 @@ func randomStep(r *rand.Rand) v1alpha1.Step {
 	var step v1alpha1.Step
 	switch r.IntN(4) {
 	case 0:
-		step.Match = []v1alpha1.RequestMatch{{Headers: []v1alpha1.HeaderMatch{{Name: "x-tenant", Exact: "acme"}}}}
+		step.Match = tenant("acme")
 	case 1:
 		step.Shadow = new(int32(1 + r.IntN(100)))
 	case 2:

@@ -102,9 +102,6 @@ func advance(v *view) *Plan {
 		p.Status.WaitingFor = "the mesh to take the step's traffic"
 		return p
 	}
-	if p.Weigh {
-		v.reached(p, v.Route.TakenAt.Add(shareGrace))
-	}
 	closed := v.gates(p, step)
 	if len(closed) > 0 {
 		return v.waitFor(p, index, step, closed)
