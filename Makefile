@@ -73,6 +73,10 @@ verify: check ## Check that modules are tidy, generated files fresh and the lint
 test: bin/local ## Run all tests, on a real API server, and end to end on the local stack
 	@hack/test $(ARGS)
 
+.PHONY: e2e
+e2e: check ## Run the end-to-end tests on the local stack COUNT times, once unless told, and sum up
+	@hack/repeat $(or $(COUNT),1) $(ARGS)
+
 .PHONY: bench
 bench: check ## Run the benchmarks
 	@go test -run '^$$' -bench . -benchmem ./rollout/... ./analysis/...
@@ -90,7 +94,7 @@ clean: ## Remove what was built here (not the cache folder)
 .PHONY: help
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Go knows best whether it is up to date.
 .PHONY: bin/local

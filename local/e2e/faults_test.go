@@ -82,7 +82,10 @@ func (f *fault) restart(part string, meanwhile func()) (from, to time.Time) {
 func TestFault_EnvoyAwayCostsOnlyTheRequestsOfThatTime(t *testing.T) {
 	f := underFault(t, "without-envoy")
 	f.atStep(0.1)
-	from, to := f.restart(stack.PartEnvoy, nil)
+	from, _ := f.restart(stack.PartEnvoy, nil)
+	// It has connected to the mesh, and listens once it has its configuration.
+	f.answered()
+	to := time.Now()
 	stats := f.goesOn()
 	// Its counters began anew, and no version is to blame for what failed.
 	wholeVersions(t, stats)

@@ -115,6 +115,15 @@ func (r *rig) open() {
 
 func (r *rig) openExample(example string) {
 	r.t.Helper()
+	r.host(example)
+	r.commit(shop.Version{Name: "1"})
+	r.follow()
+	r.idle()
+}
+
+// host makes an empty repository.
+func (r *rig) host(example string) {
+	r.t.Helper()
 	name := r.namespace + ".git"
 	if err := git.Create(r.t.Context(), filepath.Join(running.State, "git", name)); err != nil {
 		r.t.Fatal(err)
@@ -124,11 +133,14 @@ func (r *rig) openExample(example string) {
 		r.t.Fatal(err)
 	}
 	r.repository.Example = example
-	r.commit(shop.Version{Name: "1"})
-	if err := shop.Follow(r.t.Context(), running, r.namespace, name); err != nil {
+}
+
+// follow has the namespace follow the repository.
+func (r *rig) follow() {
+	r.t.Helper()
+	if err := shop.Follow(r.t.Context(), running, r.namespace, r.namespace+".git"); err != nil {
 		r.t.Fatal(err)
 	}
-	r.idle()
 }
 
 func (r *rig) commit(version shop.Version) string {

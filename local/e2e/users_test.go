@@ -77,6 +77,18 @@ func (r *rig) servedAt(url, version string) {
 	r.t.Fatalf("%s does not answer with version %s: %v", url, version, err)
 }
 
+// answered waits until the shop answers.
+func (r *rig) answered() {
+	r.t.Helper()
+	client := &http.Client{Timeout: time.Second}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if _, err := answer(r.t.Context(), client, r.url()); err == nil {
+			return
+		}
+	}
+	r.t.Fatal("the shop does not answer")
+}
+
 func answer(ctx context.Context, client *http.Client, url string) (string, error) {
 	response, err := get(ctx, client, url)
 	if err != nil {
