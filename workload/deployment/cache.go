@@ -1,6 +1,8 @@
 package deployment
 
 import (
+	"context"
+	"fmt"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -9,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,6 +30,8 @@ func Watched() []client.Object {
 		&appsv1.ControllerRevision{},
 		&corev1.Service{},
 		&discoveryv1.EndpointSlice{},
+		object(autoscalerKind, "", ""),
+		object(budgetKind, "", ""),
 	}
 }
 
@@ -38,11 +43,15 @@ func ByObject() map[client.Object]cache.ByObject {
 		panic(err) // The requirement is constant.
 	}
 	return map[client.Object]cache.ByObject{
-		object(deploymentKind, "", ""): {Transform: trimDeployment},
-		object(replicaSetKind, "", ""): {Transform: trimReplicaSet},
-		&appsv1.ControllerRevision{}:   {Label: labels.NewSelector().Add(*made), Transform: cache.TransformStripManagedFields()},
-		&corev1.Service{}:              {Transform: trimService},
-		&discoveryv1.EndpointSlice{}:   {Transform: trimEndpointSlice},
+		object(deploymentKind, "", ""):    {Transform: trimDeployment},
+		object(replicaSetKind, "", ""):    {Transform: trimReplicaSet},
+		&appsv1.ControllerRevision{}:      {Label: labels.NewSelector().Add(*made), Transform: cache.TransformStripManagedFields()},
+		&corev1.Service{}:                 {Transform: trimService},
+		&discoveryv1.EndpointSlice{}:      {Transform: trimEndpointSlice},
+		object(networkPolicyKind, "", ""): {Transform: trimNetworkPolicy},
+		metadataOf(namespaceKind):         {Transform: trimNamespace},
+		object(autoscalerKind, "", ""):    {Transform: trimAutoscaler},
+		object(budgetKind, "", ""):        {Transform: trimBudget},
 	}
 }
 
@@ -56,12 +65,35 @@ type Subject struct {
 	Workload string
 	// Service is the name of the Service that the object is, or belongs to.
 	Service string
+	// Selects says that the object selects pods by their labels: it may concern every Rollout of the namespace.
+	Selects bool
+	// Copies says that the object may concern every Rollout in the cluster that has copies (see CopiesIn).
+	Copies bool
+}
+
+// CopiesIn lists the Rollouts that have copies, from caches: few of all, so that an event that may concern any of them
+// costs little.
+func CopiesIn(ctx context.Context, reader client.Reader) ([]Subject, error) {
+	copies := &unstructured.UnstructuredList{}
+	copies.SetGroupVersionKind(deploymentKind)
+	if err := reader.List(ctx, copies, client.HasLabels{v1alpha1.LabelRollout}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list the copies in the cluster: %w", err)
+	}
+	var subjects []Subject
+	for i := range copies.Items {
+		subject := SubjectOf(&copies.Items[i])
+		subject.Workload = ""
+		if !slices.Contains(subjects, subject) {
+			subjects = append(subjects, subject)
+		}
+	}
+	return subjects, nil
 }
 
 // SubjectOf tells what an event about obj is about.
 func SubjectOf(obj client.Object) Subject {
 	subject := Subject{Namespace: obj.GetNamespace(), Rollout: obj.GetLabels()[v1alpha1.LabelRollout]}
-	switch obj.(type) {
+	switch obj := obj.(type) {
 	case *corev1.Service:
 		subject.Service = obj.GetName()
 	case *discoveryv1.EndpointSlice:
@@ -77,6 +109,15 @@ func SubjectOf(obj client.Object) Subject {
 			if owner := metav1.GetControllerOfNoCopy(obj); owner != nil && owner.Kind == deploymentKind.Kind {
 				subject.Workload = owner.Name
 			}
+		case autoscalerKind.Kind:
+			subject.Workload = targetOf(obj)
+		case networkPolicyKind.Kind:
+			if namespace := obj.GetLabels()[v1alpha1.LabelRolloutNamespace]; namespace != "" {
+				subject.Namespace = namespace
+			}
+			subject.Copies = subject.Rollout == ""
+		case budgetKind.Kind:
+			subject.Selects = subject.Rollout == ""
 		}
 	}
 	return subject
@@ -150,6 +191,33 @@ func trimService(in any) (any, error) {
 	return in, nil
 }
 
+// trimNetworkPolicy drops what users noted on policies. Those on twins are Weighlock's.
+func trimNetworkPolicy(in any) (any, error) {
+	if u, ok := in.(*unstructured.Unstructured); ok {
+		u.SetManagedFields(nil)
+		if !isTwin(u) {
+			u.SetAnnotations(nil)
+		}
+	}
+	return in, nil
+}
+
+// metadataOf is an empty object of a kind of which only the metadata is read.
+func metadataOf(kind schema.GroupVersionKind) *metav1.PartialObjectMetadata {
+	out := &metav1.PartialObjectMetadata{}
+	out.SetGroupVersionKind(kind)
+	return out
+}
+
+// trimNamespace keeps the labels, by which policies name peers.
+func trimNamespace(in any) (any, error) {
+	if namespace, ok := in.(*metav1.PartialObjectMetadata); ok {
+		namespace.ManagedFields = nil
+		namespace.Annotations = nil
+	}
+	return in, nil
+}
+
 // trimEndpointSlice keeps which pods are ready.
 func trimEndpointSlice(in any) (any, error) {
 	slice, ok := in.(*discoveryv1.EndpointSlice)
@@ -199,16 +267,23 @@ func setIfAny(to *unstructured.Unstructured, value any, fields ...string) {
 	_ = unstructured.SetNestedField(to.Object, value, fields...)
 }
 
-// pausedFields is what managedFields say of a manager that owns the pause.
-var pausedFields = metav1.NewFieldsV1(`{"f:spec":{"f:paused":{}}}`)
+// pausedFields and replicasFields are what managedFields say of a manager that owns the pause, or the size.
+var (
+	pausedFields   = metav1.NewFieldsV1(`{"f:spec":{"f:paused":{}}}`)
+	replicasFields = metav1.NewFieldsV1(`{"f:spec":{"f:replicas":{}}}`)
+)
 
-// trimManagers keeps of managedFields only who owns the pause.
+// trimManagers keeps of managedFields only who owns the pause, and whether Weighlock's raise of the size does.
 func trimManagers(u *unstructured.Unstructured) {
 	managers := slices.DeleteFunc(u.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
-		return !owns(entry, "f:spec", "f:paused")
+		return !owns(entry, "f:spec", "f:paused") && !isRaise(entry)
 	})
 	for i := range managers {
-		managers[i] = metav1.ManagedFieldsEntry{Manager: managers[i].Manager, Operation: managers[i].Operation, FieldsType: "FieldsV1", FieldsV1: pausedFields}
+		fields := pausedFields
+		if isRaise(managers[i]) {
+			fields = replicasFields
+		}
+		managers[i] = metav1.ManagedFieldsEntry{Manager: managers[i].Manager, Operation: managers[i].Operation, FieldsType: "FieldsV1", FieldsV1: fields}
 	}
 	u.SetManagedFields(managers)
 }

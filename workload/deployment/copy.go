@@ -46,8 +46,22 @@ func (a *Adapter) Copy(ctx context.Context, ref workload.Reference, state *workl
 	if problem != nil {
 		return &workload.ProblemError{Problem: *problem}
 	}
+	version := ""
+	if existing != nil {
+		if replicas, version, err = a.sizeFor(ctx, ref, existing, replicas); err != nil {
+			return err
+		}
+	}
 	if existing == nil || differs(existing, template, apart, replicas) {
 		u := renderCopy(ref, deployment, template, apart, revision)
+		u.SetResourceVersion(version)
+		if err := a.noteConfig(ctx, existing, u); err != nil {
+			return err
+		}
+		// Before there are pods, which would be open, or cut off.
+		if err := a.permit(ctx, ref, revision, podLabels(u)); err != nil {
+			return err
+		}
 		if err := a.applyCopy(ctx, existing, u, replicas); err != nil {
 			return err
 		}
@@ -57,37 +71,27 @@ func (a *Adapter) Copy(ctx context.Context, ref workload.Reference, state *workl
 	return a.applyService(ctx, ref, root, copyServiceName(ref, revision), selector, copyLabels(ref, revision))
 }
 
-// Scale sets the replicas of a copy. It needs patch on deployments.
-func (a *Adapter) Scale(ctx context.Context, ref workload.Reference, revision string, replicas int32) error {
-	existing, err := a.ownCopy(ctx, ref, revision)
-	if err != nil {
-		return err
-	}
-	if existing == nil {
-		return fmt.Errorf("scale the copy %s/%s: there is none", ref.Namespace, copyName(ref, revision))
-	}
-	if number(existing, "spec", "replicas") == int64(replicas) {
-		return nil
-	}
-	u := object(deploymentKind, ref.Namespace, existing.GetName())
-	u.SetLabels(copyLabels(ref, revision))
-	spec, _ := existing.Object["spec"].(map[string]any)
-	u.Object["spec"] = runtime.DeepCopyJSON(spec)
-	return a.applyCopy(ctx, existing, u, replicas)
-}
-
-// DeleteCopy removes a copy and its track service. It needs delete on deployments and services.
+// DeleteCopy removes a copy and what was made along with it. The copy itself is the last to go: while it is there it is
+// known that something is left to do. It needs list on pods, and delete on deployments, services,
+// networkpolicies, horizontalpodautoscalers and poddisruptionbudgets.
 func (a *Adapter) DeleteCopy(ctx context.Context, ref workload.Reference, revision string) error {
 	existing, err := a.deployment(ctx, ref.Namespace, copyName(ref, revision))
 	if err != nil {
 		return err
 	}
-	if existing != nil && ours(existing, ref) && existing.GetDeletionTimestamp() == nil {
-		if err := a.remove(ctx, existing); err != nil {
-			return err
-		}
+	if err := a.unprotect(ctx, ref, revision); err != nil {
+		return err
 	}
-	return a.removeService(ctx, ref, copyServiceName(ref, revision))
+	if err := a.removeService(ctx, ref, copyServiceName(ref, revision)); err != nil {
+		return err
+	}
+	if err := a.bequeath(ctx, ref, revision); err != nil {
+		return err
+	}
+	if existing == nil || !ours(existing, ref) || existing.GetDeletionTimestamp() != nil {
+		return nil
+	}
+	return a.remove(ctx, existing)
 }
 
 // ownCopy reads the copy of a revision; nil when there is none. An object of that name which isn't ours

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -271,6 +272,11 @@ func TestServe_FollowsThePortsAndKeepsTheSelector(t *testing.T) {
 
 	root.Spec.Ports = append(root.Spec.Ports[:1], corev1.ServicePort{Name: "admin", Port: 7070, Protocol: corev1.ProtocolTCP, TargetPort: intstr.FromInt32(7070)})
 	root.Spec.Selector = map[string]string{"app": "checkout", "tier": "web"}
+	root.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	root.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: new(int32(77))}}
+	root.Spec.TrafficDistribution = new(corev1.ServiceTrafficDistributionPreferSameZone)
+	root.Spec.IPFamilyPolicy = new(corev1.IPFamilyPolicyPreferDualStack)
+	root.Spec.InternalTrafficPolicy = new(corev1.ServiceInternalTrafficPolicyLocal)
 	r.must("change the root service", server.Update(t.Context(), root))
 	eventually(t, "the ports to follow", func() error {
 		if err := r.Serve(t.Context(), r.ref, o.Workload); err != nil {
@@ -278,6 +284,32 @@ func TestServe_FollowsThePortsAndKeepsTheSelector(t *testing.T) {
 		}
 		if diff := cmp.Diff(root.Spec.Ports, r.service("checkout-workload").Spec.Ports); diff != "" {
 			return errors.New(diff)
+		}
+		return nil
+	})
+	ignored := cmpopts.IgnoreFields(corev1.ServiceSpec{}, "Selector", "ClusterIP", "ClusterIPs")
+	if diff := cmp.Diff(r.service("checkout").Spec, r.service("checkout-workload").Spec, ignored); diff != "" {
+		t.Errorf("the track service doesn't serve as the root does (-root +track):\n%s", diff)
+	}
+	root = r.service("checkout")
+	root.Spec.SessionAffinity, root.Spec.SessionAffinityConfig, root.Spec.TrafficDistribution = corev1.ServiceAffinityNone, nil, nil
+	r.must("change the root service back", server.Update(t.Context(), root))
+	eventually(t, "that to be followed", func() error {
+		if err := r.Serve(t.Context(), r.ref, o.Workload); err != nil {
+			return err
+		}
+		if diff := cmp.Diff(r.service("checkout").Spec, r.service("checkout-workload").Spec, ignored); diff != "" {
+			return errors.New(diff)
+		}
+		return nil
+	})
+	eventually(t, "nothing more to be written", func() error {
+		before := len(r.written)
+		if err := r.Serve(t.Context(), r.ref, o.Workload); err != nil {
+			return err
+		}
+		if len(r.written) != before {
+			return errors.New("the track service was written though nothing changed")
 		}
 		return nil
 	})

@@ -27,6 +27,9 @@ type Options struct {
 	// Reader reads from caches that were set up with ByObject. It must serve unstructured Deployments and
 	// ReplicaSets from them: a manager's cache does, its client only if told to.
 	Reader client.Reader
+	// Live reads what is looked at too seldom to be cached, from the API server itself: what config there is when a
+	// step begins, the pods of a copy when it goes, volume claims. It is Reader unless set, which then caches those.
+	Live client.Reader
 	// Writer writes to the API server.
 	Writer client.Writer
 	// Mapper tells which kinds the cluster serves.
@@ -42,6 +45,7 @@ type Options struct {
 // Adapter is the workload.Adapter for Deployments. It is safe for concurrent use.
 type Adapter struct {
 	reader  client.Reader
+	live    client.Reader
 	writer  client.Writer
 	mapper  meta.RESTMapper
 	clock   clock.PassiveClock
@@ -49,9 +53,12 @@ type Adapter struct {
 	deleted func(client.Object)
 
 	policy policyMemo
+	kinds  kindsMemo
+	claims claimsMemo
 
 	mu      sync.Mutex
 	aliases map[string]string
+	guarded map[types.UID]guardWrite
 }
 
 var _ workload.Adapter = (*Adapter)(nil)
@@ -59,9 +66,12 @@ var _ workload.Adapter = (*Adapter)(nil)
 // New returns an Adapter.
 func New(opts Options) *Adapter {
 	a := &Adapter{
-		reader: opts.Reader, writer: opts.Writer, mapper: opts.Mapper, clock: opts.Clock,
+		reader: opts.Reader, live: opts.Live, writer: opts.Writer, mapper: opts.Mapper, clock: opts.Clock,
 		written: opts.Written, deleted: opts.Deleted,
-		aliases: map[string]string{},
+		aliases: map[string]string{}, guarded: map[types.UID]guardWrite{},
+	}
+	if a.live == nil {
+		a.live = opts.Reader
 	}
 	if a.clock == nil {
 		a.clock = clock.RealClock{}
@@ -116,14 +126,22 @@ func (a *Adapter) deployment(ctx context.Context, namespace, name string) (*unst
 // apply writes the fields of u under Weighlock's name. What is ours already is forced; what is made for
 // the first time is not, so that an object of somebody else's which caches don't show yet is left alone.
 func (a *Adapter) apply(ctx context.Context, u *unstructured.Unstructured, force bool) error {
-	opts := []client.ApplyOption{client.FieldOwner(v1alpha1.FieldManager)}
+	if err := a.applyAs(ctx, v1alpha1.FieldManager, u, force); err != nil {
+		return err
+	}
+	a.written(u)
+	return nil
+}
+
+// applyAs writes the fields of u under the name of manager.
+func (a *Adapter) applyAs(ctx context.Context, manager string, u *unstructured.Unstructured, force bool) error {
+	opts := []client.ApplyOption{client.FieldOwner(manager)}
 	if force {
 		opts = append(opts, client.ForceOwnership)
 	}
 	if err := a.writer.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), opts...); err != nil {
 		return fmt.Errorf("apply %s %s/%s: %w", u.GetKind(), u.GetNamespace(), u.GetName(), err)
 	}
-	a.written(u)
 	return nil
 }
 

@@ -19,8 +19,8 @@ import (
 )
 
 // Observe tells the state of the Deployment, its copies and its records. It needs get, list and watch on
-// deployments, replicasets, controllerrevisions, services, endpointslices, rollouts,
-// mutatingadmissionpolicies and mutatingadmissionpolicybindings, and patch on deployments (a dry run, for a
+// deployments, replicasets, controllerrevisions, services, endpointslices, networkpolicies, namespaces, rollouts,
+// mutatingadmissionpolicies and mutatingadmissionpolicybindings, get on persistentvolumeclaims, and patch on deployments (a dry run, for a
 // template that no record names).
 func (a *Adapter) Observe(ctx context.Context, ref workload.Reference) (*workload.Observation, error) {
 	seen, err := a.gather(ctx, ref)
@@ -44,7 +44,19 @@ func (a *Adapter) Observe(ctx context.Context, ref workload.Reference) (*workloa
 		}
 		observation.Copies[seen.copies[i].GetLabels()[v1alpha1.LabelRevision]] = state
 	}
+	if err := a.permitted(ctx, seen, observation.Copies); err != nil {
+		return nil, err
+	}
+	for i := range seen.copies {
+		state := observation.Copies[seen.copies[i].GetLabels()[v1alpha1.LabelRevision]]
+		state.Protected, state.Autoscaled = seen.protection.protects(&seen.copies[i])
+	}
+	observation.Others = seen.others()
+	observation.Autoscaler = seen.protection.autoscaler()
 	observation.Problem = seen.problem()
+	if observation.Problem == nil {
+		observation.Problem = a.unguardable(seen.protection)
+	}
 	return observation, nil
 }
 
@@ -59,6 +71,10 @@ type seen struct {
 	ready      map[string]int32
 	records    map[string]workload.Record
 	rollouts   []v1alpha1.Rollout
+	claims     []claim
+	protection *protection
+	// neighbours are the Services of the namespace, read only, where there are copies.
+	neighbours []corev1.Service
 }
 
 func (a *Adapter) gather(ctx context.Context, ref workload.Reference) (*seen, error) {
@@ -79,7 +95,15 @@ func (a *Adapter) gather(ctx context.Context, ref workload.Reference) (*seen, er
 	if err := a.gatherServices(ctx, s); err != nil {
 		return nil, err
 	}
+	if s.deployment != nil {
+		if s.claims, err = a.claimsOf(ctx, s.deployment); err != nil {
+			return nil, err
+		}
+	}
 	if s.records, err = a.records(ctx, ref); err != nil {
+		return nil, err
+	}
+	if s.protection, err = a.protectionOf(ctx, ref, s.deployment); err != nil {
 		return nil, err
 	}
 	rollouts := &v1alpha1.RolloutList{}
@@ -150,6 +174,14 @@ func (a *Adapter) gatherServices(ctx context.Context, s *seen) error {
 		s.ready[name] = readyEndpoints(slices.Items)
 	}
 	s.root = s.services[s.ref.Service]
+	if len(s.copies) == 0 {
+		return nil
+	}
+	neighbours := &corev1.ServiceList{}
+	if err := a.list(ctx, s.ref, neighbours, client.UnsafeDisableDeepCopy); err != nil {
+		return err
+	}
+	s.neighbours = neighbours.Items
 	return nil
 }
 
@@ -206,6 +238,7 @@ func (s *seen) copied(ctx context.Context, names *resolver, d *unstructured.Unst
 	revision := d.GetLabels()[v1alpha1.LabelRevision]
 	state := s.state(d, copyServiceName(s.ref, revision))
 	state.Adopted = true
+	state.Changed = findingsOn(d).Changed
 	record := s.records[revision]
 	state.Template = workload.Template{Revision: revision, Content: record.Content, Commit: record.Commit, Author: record.Author}
 	if s.deployment != nil {

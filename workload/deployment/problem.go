@@ -19,10 +19,12 @@ const (
 	ReasonServiceNotFound         = "ServiceNotFound"
 	ReasonPortNotFound            = "PortNotFound"
 	ReasonAlreadyClaimed          = "AlreadyClaimed"
+	ReasonServiceHeadless         = "ServiceHeadless"
 	ReasonServiceSelectorMismatch = "ServiceSelectorMismatch"
 	ReasonSelectorNotEscapable    = "SelectorNotEscapable"
 	ReasonCannotRunTwice          = "CannotRunTwice"
 	ReasonNameTaken               = "NameTaken"
+	ReasonAutoscalerNotGuardable  = "AutoscalerNotGuardable"
 )
 
 // problem is the first reason not to handle the workload; nil when there is none.
@@ -30,12 +32,15 @@ func (s *seen) problem() *workload.Problem {
 	for _, check := range []func(*seen) *workload.Problem{
 		(*seen).workloadMissing,
 		(*seen).serviceMissing,
+		(*seen).serviceHeadless,
 		(*seen).portMissing,
 		(*seen).claimed,
 		(*seen).selectorMismatch,
 		(*seen).selectorNotEscapable,
+		(*seen).budgetNotEscapable,
 		(*seen).cannotRunTwice,
 		(*seen).trackServiceTaken,
+		(*seen).twinTaken,
 	} {
 		if problem := check(s); problem != nil {
 			return problem
@@ -56,6 +61,18 @@ func (s *seen) serviceMissing() *workload.Problem {
 		return nil
 	}
 	return serviceNotFound(s.ref)
+}
+
+// serviceHeadless finds a root Service without an address: its clients call the pods' own, and go past the mesh.
+func (s *seen) serviceHeadless() *workload.Problem {
+	if s.root.Spec.ClusterIP != corev1.ClusterIPNone {
+		return nil
+	}
+	return &workload.Problem{
+		Reason: ReasonServiceHeadless,
+		Message: fmt.Sprintf("Service %s is headless (spec.clusterIP: None): its clients call pods by their own addresses, so its traffic can't be split: make the Rollout anew with a Service that has a cluster IP",
+			s.ref.Service),
+	}
 }
 
 func (s *seen) portMissing() *workload.Problem {
@@ -139,75 +156,6 @@ func (s *seen) selectorNotEscapable() *workload.Problem {
 	return problem
 }
 
-// cannotRunTwice names the field that keeps a copy from running beside the workload.
-func (s *seen) cannotRunTwice() *workload.Problem {
-	field, advice := "", ""
-	if kind, _, _ := unstructured.NestedString(s.deployment.Object, "spec", "strategy", "type"); kind == "Recreate" {
-		field, advice = "spec.strategy.type: Recreate", "use RollingUpdate, if two versions may run at the same time"
-	}
-	for _, found := range singletons(s.deployment) {
-		if field != "" || len(found.items) == 0 {
-			continue
-		}
-		item, _ := found.items[0].(map[string]any)
-		if found.fields[len(found.fields)-1] == "volumes" {
-			field = fmt.Sprintf("spec.template.spec.volumes[%v].persistentVolumeClaim", item["name"])
-			advice = "keep the state elsewhere, or mount the claim readOnly"
-			continue
-		}
-		field, advice = fmt.Sprintf("a hostPort of container %v", item["name"]), "remove it, and reach the pods through the Service"
-	}
-	if field == "" {
-		return nil
-	}
-	return &workload.Problem{
-		Reason:  ReasonCannotRunTwice,
-		Message: fmt.Sprintf("a copy of Deployment %s can't run beside it because of %s: %s", s.ref.Name, field, advice),
-	}
-}
-
-// exclusive is a list of a pod template's parts that can't be there twice.
-type exclusive struct {
-	fields []string
-	items  []any
-}
-
-// singletons are the volumes of a template that a second set of pods may not be able to mount, and the
-// containers that want ports of their node, in a trimmed form that it finds again itself.
-func singletons(u *unstructured.Unstructured) []exclusive {
-	volumes := exclusive{fields: []string{"spec", "template", "spec", "volumes"}}
-	for _, volume := range list(u.Object, volumes.fields...) {
-		fields, _ := volume.(map[string]any)
-		claim, ok := fields["persistentVolumeClaim"].(map[string]any)
-		if readOnly, _ := claim["readOnly"].(bool); ok && !readOnly {
-			volumes.items = append(volumes.items, map[string]any{"name": fields["name"], "persistentVolumeClaim": map[string]any{}})
-		}
-	}
-	found := []exclusive{volumes}
-	for _, name := range []string{"containers", "initContainers"} {
-		containers := exclusive{fields: []string{"spec", "template", "spec", name}}
-		for _, container := range list(u.Object, containers.fields...) {
-			fields, _ := container.(map[string]any)
-			if ports := hostPorts(fields); len(ports) > 0 {
-				containers.items = append(containers.items, map[string]any{"name": fields["name"], "ports": ports})
-			}
-		}
-		found = append(found, containers)
-	}
-	return found
-}
-
-func hostPorts(container map[string]any) []any {
-	var out []any
-	for _, port := range list(container, "ports") {
-		fields, _ := port.(map[string]any)
-		if host, ok := fields["hostPort"]; ok {
-			out = append(out, map[string]any{"hostPort": host})
-		}
-	}
-	return out
-}
-
 func (s *seen) trackServiceTaken() *workload.Problem {
 	name := workloadServiceName(s.ref)
 	if there := s.services[name]; there != nil && !ours(there, s.ref) {
@@ -231,8 +179,12 @@ func serviceNotFound(ref workload.Reference) *workload.Problem {
 }
 
 func nameTaken(ref workload.Reference, kind, name string) *workload.Problem {
+	return nameTakenIn(ref, kind, ref.Namespace, name)
+}
+
+func nameTakenIn(ref workload.Reference, kind, namespace, name string) *workload.Problem {
 	return &workload.Problem{
 		Reason:  ReasonNameTaken,
-		Message: fmt.Sprintf("%s %s/%s is in the way: Weighlock needs the name for Rollout %s and doesn't take over what it hasn't made: rename or delete it", kind, ref.Namespace, name, ref.Rollout),
+		Message: fmt.Sprintf("%s %s/%s is in the way: Weighlock needs the name for Rollout %s and doesn't take over what it hasn't made: rename or delete it", kind, namespace, name, ref.Rollout),
 	}
 }

@@ -18,6 +18,7 @@ type shape struct {
 	ref      func(*workload.Reference)
 	workload func(*appsv1.Deployment)
 	service  func(*corev1.Service)
+	claim    *corev1.PersistentVolumeClaim
 	no       string
 }
 
@@ -78,12 +79,34 @@ func TestObserve_SaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			deployment.ReasonCannotRunTwice,
 			[]string{"spec.strategy.type: Recreate", "RollingUpdate"},
 		},
-		"a volume claim": {
-			shape{workload: claimVolume(false)},
+		"a volume claim for one node": {
+			shape{claim: claim(corev1.ReadWriteOnce), workload: claimVolume(false)},
 			deployment.ReasonCannotRunTwice,
-			[]string{"spec.template.spec.volumes[data].persistentVolumeClaim", "readOnly"},
+			[]string{"spec.template.spec.volumes[data].persistentVolumeClaim", "claim store is ReadWriteOnce", "readOnly"},
 		},
-		"a volume claim that is read only": {shape: shape{workload: claimVolume(true)}},
+		"a volume claim for one pod": {
+			shape{claim: claim(corev1.ReadWriteOncePod), workload: claimVolume(true)},
+			deployment.ReasonCannotRunTwice,
+			[]string{"spec.template.spec.volumes[data].persistentVolumeClaim", "claim store is ReadWriteOncePod", "ReadWriteMany"},
+		},
+		"a volume claim that isn't there": {
+			shape{workload: claimVolume(true)},
+			deployment.ReasonCannotRunTwice,
+			[]string{"spec.template.spec.volumes[data].persistentVolumeClaim", "there is no claim store", "create it"},
+		},
+		"a volume claim that is read only": {shape: shape{claim: claim(corev1.ReadWriteOnce), workload: claimVolume(true)}},
+		"a volume claim for many":          {shape: shape{claim: claim(corev1.ReadWriteOnce, corev1.ReadWriteMany), workload: claimVolume(false)}},
+		"a volume claim for many readers":  {shape: shape{claim: claim(corev1.ReadOnlyMany), workload: claimVolume(false)}},
+		"a volume of each pod's own": {shape: shape{workload: func(d *appsv1.Deployment) {
+			d.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{
+				VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{Spec: claim(corev1.ReadWriteOncePod).Spec},
+			}}}}
+		}}},
+		"a headless service": {
+			shape{service: func(s *corev1.Service) { s.Spec.ClusterIP = corev1.ClusterIPNone }},
+			deployment.ReasonServiceHeadless,
+			[]string{"Service checkout", "spec.clusterIP: None", "cluster IP"},
+		},
 		"a host port": {
 			shape{workload: func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Ports[0].HostPort = 8080 }},
 			deployment.ReasonCannotRunTwice,
@@ -106,19 +129,15 @@ func TestObserve_SaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
-func claimVolume(readOnly bool) func(*appsv1.Deployment) {
-	return func(d *appsv1.Deployment) {
-		d.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
-			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data", ReadOnly: readOnly},
-		}}}
-	}
-}
-
 // make creates the workload and the service in their shape. No pods are needed.
 func (r *rig) make(s shape) {
 	r.Helper()
 	if s.ref != nil {
 		s.ref(&r.ref)
+	}
+	if s.claim != nil {
+		s.claim.Namespace = r.ref.Namespace
+		r.create(s.claim)
 	}
 	if s.no != "workload" {
 		d := newDeployment(r.ref.Namespace, "checkout", "v1")

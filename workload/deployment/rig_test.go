@@ -1,7 +1,9 @@
 package deployment_test
 
 import (
+	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -35,7 +37,7 @@ func newRig(t *testing.T) *rig {
 		Namespace: namespace, Rollout: "checkout", UID: "uid-of-" + namespace, Name: "checkout", Service: "checkout", Port: 8080,
 	}}
 	r.Adapter = deployment.New(deployment.Options{
-		Reader: informers, Writer: server, Mapper: server.RESTMapper(),
+		Reader: informers, Live: server, Writer: server, Mapper: server.RESTMapper(),
 		Written: func(obj client.Object) { r.written = append(r.written, obj) },
 		Deleted: func(obj client.Object) { r.deleted = append(r.deleted, obj) },
 	})
@@ -233,4 +235,49 @@ func (r *rig) copy(o *workload.Observation, revision string, replicas int32) *wo
 		c := o.Copies[revision]
 		return c != nil && c.Served && c.Rolled && c.Ready == replicas
 	})
+}
+
+// snapshot is the Adapter with caches that stand still from now on.
+func (r *rig) snapshot() *deployment.Adapter {
+	r.Helper()
+	frozen := &frozen{Reader: informers, seen: map[string]client.Object{}, lists: map[string]client.ObjectList{}}
+	adapter := deployment.New(deployment.Options{Reader: frozen, Writer: server, Mapper: server.RESTMapper()})
+	_, err := adapter.Observe(r.Context(), r.ref)
+	r.must("look at all", err)
+	return adapter
+}
+
+// frozen answers as it did at first.
+type frozen struct {
+	client.Reader
+	seen  map[string]client.Object
+	lists map[string]client.ObjectList
+}
+
+func (f *frozen) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	memo := fmt.Sprintf("%T %s %s", obj, obj.GetObjectKind().GroupVersionKind().Kind, key)
+	if first := f.seen[memo]; first != nil {
+		reflect.ValueOf(obj).Elem().Set(reflect.ValueOf(first.DeepCopyObject()).Elem())
+		return nil
+	}
+	if err := f.Reader.Get(ctx, key, obj, opts...); err != nil {
+		return err
+	}
+	f.seen[memo] = obj.DeepCopyObject().(client.Object)
+	return nil
+}
+
+func (f *frozen) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	asked := client.ListOptions{}
+	asked.ApplyOptions(opts)
+	memo := fmt.Sprintf("%T %s %s %v", list, list.GetObjectKind().GroupVersionKind().Kind, asked.Namespace, asked.LabelSelector)
+	if first := f.lists[memo]; first != nil {
+		reflect.ValueOf(list).Elem().Set(reflect.ValueOf(first.DeepCopyObject()).Elem())
+		return nil
+	}
+	if err := f.Reader.List(ctx, list, opts...); err != nil {
+		return err
+	}
+	f.lists[memo] = list.DeepCopyObject().(client.ObjectList)
+	return nil
 }

@@ -23,8 +23,12 @@ func (a *Adapter) Serve(ctx context.Context, ref workload.Reference, _ *workload
 	return a.applyService(ctx, ref, root, workloadServiceName(ref), maps.Clone(root.Spec.Selector), labels)
 }
 
-// Unserve removes the track service of the workload itself. It needs delete on services.
+// Unserve removes the track service of the workload itself, and what copies that are gone have left. It needs delete
+// on services and networkpolicies.
 func (a *Adapter) Unserve(ctx context.Context, ref workload.Reference) error {
+	if err := a.sweepTwins(ctx, ref); err != nil {
+		return err
+	}
 	return a.removeService(ctx, ref, workloadServiceName(ref))
 }
 
@@ -41,7 +45,7 @@ func (a *Adapter) root(ctx context.Context, ref workload.Reference) (*corev1.Ser
 	return root, nil
 }
 
-// applyService writes a track service with the ports of the root. The selector of one that exists stays
+// applyService writes a track service that serves as the root does. The selector of one that exists stays
 // as it is: a selector that changes sends requests to pods that aren't warm.
 func (a *Adapter) applyService(ctx context.Context, ref workload.Reference, root *corev1.Service, name string, selector, labels map[string]string) error {
 	existing := &corev1.Service{}
@@ -53,7 +57,7 @@ func (a *Adapter) applyService(ctx context.Context, ref workload.Reference, root
 		if !ours(existing, ref) {
 			return &workload.ProblemError{Problem: *nameTaken(ref, "Service", name)}
 		}
-		if samePorts(existing, root) {
+		if equalJSON(servedAs(existing), servedAs(root)) {
 			return nil
 		}
 		selector = existing.Spec.Selector
@@ -63,8 +67,7 @@ func (a *Adapter) applyService(ctx context.Context, ref workload.Reference, root
 	if found {
 		u.SetUID(existing.UID)
 	}
-	spec := map[string]any{"ports": ports(root)}
-	u.Object["spec"] = spec
+	u.Object["spec"] = servedAs(root)
 	if err := unstructured.SetNestedStringMap(u.Object, selector, "spec", "selector"); err != nil {
 		return fmt.Errorf("select pods for Service %s/%s: %w", ref.Namespace, name, err)
 	}
@@ -107,7 +110,32 @@ func ports(service *corev1.Service) []any {
 	return out
 }
 
-// samePorts says that two Services have the same ports.
-func samePorts(one, other *corev1.Service) bool {
-	return equalJSON(ports(one), ports(other))
+// servedAs is what a track service has in common with the root: ports, address families, and to which of its pods a
+// client goes. Not publishNotReadyAddresses: no track gets requests on pods that aren't ready.
+func servedAs(service *corev1.Service) map[string]any {
+	in := &service.Spec
+	spec := map[string]any{"ports": ports(service)}
+	if in.IPFamilyPolicy != nil {
+		spec["ipFamilyPolicy"] = string(*in.IPFamilyPolicy)
+	}
+	if len(in.IPFamilies) > 0 {
+		families := make([]any, 0, len(in.IPFamilies))
+		for _, family := range in.IPFamilies {
+			families = append(families, string(family))
+		}
+		spec["ipFamilies"] = families
+	}
+	if in.SessionAffinity != "" {
+		spec["sessionAffinity"] = string(in.SessionAffinity)
+	}
+	if config := in.SessionAffinityConfig; config != nil && config.ClientIP != nil && config.ClientIP.TimeoutSeconds != nil {
+		spec["sessionAffinityConfig"] = map[string]any{"clientIP": map[string]any{"timeoutSeconds": int64(*config.ClientIP.TimeoutSeconds)}}
+	}
+	if in.InternalTrafficPolicy != nil {
+		spec["internalTrafficPolicy"] = string(*in.InternalTrafficPolicy)
+	}
+	if in.TrafficDistribution != nil {
+		spec["trafficDistribution"] = *in.TrafficDistribution
+	}
+	return spec
 }
