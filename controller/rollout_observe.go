@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ func (r *RolloutReconciler) observe(ctx context.Context, obj *v1alpha1.Rollout) 
 			TrackLabel: obj.Spec.Workload.TrackLabel, Service: obj.Spec.Service.Name, Port: obj.Spec.Service.Port,
 		},
 		target:   router.Target{Namespace: obj.Namespace, Rollout: obj.Name, Service: obj.Spec.Service.Name, Port: obj.Spec.Service.Port},
-		snapshot: rollout.Snapshot{Spec: obj.Spec, Deleting: !obj.DeletionTimestamp.IsZero()},
+		snapshot: rollout.Snapshot{Spec: obj.Spec, Generation: obj.Generation, Deleting: !obj.DeletionTimestamp.IsZero()},
 	}
 	seen, err := r.Workloads.Observe(ctx, o.ref)
 	if err != nil {
@@ -55,7 +56,7 @@ func (r *RolloutReconciler) observe(ctx context.Context, obj *v1alpha1.Rollout) 
 func (r *RolloutReconciler) observeRoutes(ctx context.Context, obj *v1alpha1.Rollout, o *observation) error {
 	var all []router.Observed
 	for i, spec := range obj.Spec.Router {
-		adapter, err := r.Routers(spec)
+		adapter, err := r.Routers(spec, obj.Spec.Steps)
 		if err != nil {
 			return fmt.Errorf("making router %d: %w", i, err)
 		}
@@ -71,6 +72,7 @@ func (r *RolloutReconciler) observeRoutes(ctx context.Context, obj *v1alpha1.Rol
 			r.watches.ensure(ctx, adapter)
 		}
 		all = append(all, seen)
+		o.snapshot.RestToRoot = o.snapshot.RestToRoot || adapter.Capabilities().RestToRoot
 	}
 	o.snapshot.Route = r.route(obj, o, all)
 	return nil
@@ -85,6 +87,9 @@ func (r *RolloutReconciler) route(obj *v1alpha1.Rollout, o *observation, all []r
 	}
 	for _, seen := range all {
 		route.Taken = route.Taken && seen.Taken
+		if seen.WrittenAt.After(route.WrittenAt) {
+			route.WrittenAt = seen.WrittenAt
+		}
 		if seen.TakenAt.After(route.TakenAt) {
 			route.TakenAt = seen.TakenAt
 		}
@@ -175,11 +180,11 @@ func inexpressible(step v1alpha1.Step, can router.Capabilities) string {
 	case step.Weight != nil && *step.Weight > 0 && !can.Weights:
 		return "the router can't split by weight"
 	case len(step.Match) > 0 && !can.Match:
-		return "the router can't match headers: use weight steps, or a router that can"
+		return cmp.Or(can.NoMatch, "the router can't match headers: use weight steps, or a router that can")
 	case len(step.Match) > 0 && step.Weight != nil && *step.Weight > 0 && !can.WeightWithMatch:
 		return "the router can't match headers and split by weight at once: make two steps of it"
 	case step.Shadow != nil && !can.Mirror:
-		return "the router can't mirror requests: leave the shadow step out, or use a router that can"
+		return cmp.Or(can.NoMirror, "the router can't mirror requests: leave the shadow step out, or use a router that can")
 	}
 	return ""
 }
@@ -201,7 +206,7 @@ func (r *RolloutReconciler) observeVerdict(obj *v1alpha1.Rollout, o *observation
 	default:
 		o.snapshot.Outage = answer.Err.Error()
 	}
-	o.snapshot.Verdict = &answer.Verdict
+	o.snapshot.Verdict, o.snapshot.Measured = &answer.Verdict, &answer.Measurement
 }
 
 // weigh asks the present step's question, or stops asking.
@@ -218,7 +223,11 @@ func (r *RolloutReconciler) weigh(obj *v1alpha1.Rollout, o *observation, plan ro
 	question := monitor.Question{ID: questionID(route), Criteria: *obj.Spec.Analysis}
 	question.Query = analysis.Query{
 		Source: obj.Spec.Analysis.Metrics, Since: route.TakenAt, Latency: obj.Spec.Analysis.Latency != nil,
-		Incumbent: o.measured(incumbent), Candidate: o.measured(route.Progress.Candidate),
+		Incumbent: o.measured(incumbent), Candidate: o.measured(route.Progress.Candidate), Mirrored: plan.Weighed.Mirrors(),
+	}
+	if source := obj.Spec.Analysis.Metrics; len(plan.Weighed.Match) > 0 && o.snapshot.RestToRoot && (source == nil || source.Counters == nil) {
+		// What doesn't match goes past the incumbent's track service, and the mesh counts it on the root Service's.
+		question.Query.Incumbent.Service = o.ref.Service
 	}
 	if obj.Spec.Analysis.Interval != nil {
 		question.Interval = obj.Spec.Analysis.Interval.Duration

@@ -15,7 +15,7 @@ const countersField = "spec.analysis.metrics.counters."
 
 // measureCounters asks for the metrics that the Rollout names, track by track.
 func (p *Provider) measureCounters(ctx context.Context, server *server, query analysis.Query) (analysis.Measurement, error) {
-	measurement := analysis.Measurement{Since: query.Since}
+	measurement := analysis.Measurement{Since: query.Since, Mirrored: query.Mirrored}
 	for _, track := range []struct {
 		analysis.Track
 		counts *analysis.Counts

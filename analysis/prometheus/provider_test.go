@@ -3,6 +3,7 @@ package prometheus_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,6 +115,27 @@ func TestProvider_CountsWhatEnvoyDidSinceTheStepBegan(t *testing.T) {
 	// A later window begins where the counters are by then.
 	query.Since, query.Latency = time.Now(), false
 	wants(t, provider, query, analysis.Counts{}, analysis.Counts{})
+}
+
+func TestProvider_CountsTheCopiesThatACandidateGets(t *testing.T) {
+	envoy := newTarget(t)
+	provider := newProvider(t, prometheus.Options{Address: startPrometheus(t, envoy)})
+	mirrored := func(service string, code int) string {
+		return strings.Replace(requests(service, code), "external", "internal", 1)
+	}
+	mirroredBucket := func(le string) string { return strings.Replace(bucket("checkout-abc", le), "external", "internal", 1) }
+	query := analysis.Query{Incumbent: incumbent, Candidate: candidate, Since: time.Now(), Latency: true, Mirrored: true}
+	envoy.show(t, map[string]float64{requests("checkout-workload", 200): 0, mirrored("checkout-abc", 200): 0})
+	envoy.show(t, map[string]float64{
+		requests("checkout-workload", 200): 80, mirrored("checkout-workload", 200): 5,
+		requests("checkout-abc", 200): 7, mirrored("checkout-abc", 200): 38, mirrored("checkout-abc", 500): 2,
+		mirroredBucket("0.5"): 1, mirroredBucket("10"): 4, mirroredBucket("+Inf"): 40,
+	})
+	wants(t, provider, query, analysis.Counts{Requests: 80}, analysis.Counts{Requests: 40, Errors: 2, Buckets: buckets(1, 4, 40)})
+	query.Now = time.Now()
+	if measurement, err := provider.Measure(t.Context(), query); err != nil || !measurement.Mirrored {
+		t.Errorf("the measurement does not say that the candidate's requests are copies (error: %v)", err)
+	}
 }
 
 func TestProvider_CountsWhatTheRolloutNames(t *testing.T) {
