@@ -242,8 +242,12 @@ func (r *rig) snapshot() *deployment.Adapter {
 	r.Helper()
 	frozen := &frozen{Reader: informers, seen: map[string]client.Object{}, lists: map[string]client.ObjectList{}}
 	adapter := deployment.New(deployment.Options{Reader: frozen, Writer: server, Mapper: server.RESTMapper()})
-	_, err := adapter.Observe(r.Context(), r.ref)
+	o, err := adapter.Observe(r.Context(), r.ref)
 	r.must("look at all", err)
+	for _, state := range o.Copies {
+		key := client.ObjectKey{Namespace: r.ref.Namespace, Name: state.Name}
+		r.must("look at a copy", frozen.Get(r.Context(), key, unstructuredDeployment()))
+	}
 	return adapter
 }
 

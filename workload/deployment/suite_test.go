@@ -33,7 +33,9 @@ var (
 	config    *rest.Config
 	server    client.Client
 	informers cache.Cache
-	scheme    = runtime.NewScheme()
+	// kubeconfig is the path of a kubeconfig of an administrator.
+	kubeconfig string
+	scheme     = runtime.NewScheme()
 )
 
 const (
@@ -92,13 +94,13 @@ func failed(what string, err error) int {
 }
 
 // startControllerManager runs the controllers that make ReplicaSets, pods and EndpointSlices.
-func startControllerManager(kubeconfig []byte) (stop func(), err error) {
+func startControllerManager(content []byte) (stop func(), err error) {
 	dir, err := os.MkdirTemp("", "kcm")
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, "kubeconfig")
-	if err := os.WriteFile(path, kubeconfig, 0o600); err != nil {
+	kubeconfig = filepath.Join(dir, "kubeconfig")
+	if err := os.WriteFile(kubeconfig, content, 0o600); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
@@ -106,7 +108,7 @@ func startControllerManager(kubeconfig []byte) (stop func(), err error) {
 		return nil, err
 	}
 	cmd := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kube-controller-manager"),
-		"--kubeconfig", path, "--leader-elect=false", "--secure-port=0", "--use-service-account-credentials=false",
+		"--kubeconfig", kubeconfig, "--leader-elect=false", "--secure-port=0", "--use-service-account-credentials=false",
 		"--controllers=deployment-controller,replicaset-controller,endpointslice-controller,garbage-collector-controller")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
