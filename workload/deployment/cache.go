@@ -32,6 +32,7 @@ func Watched() []client.Object {
 		&discoveryv1.EndpointSlice{},
 		object(autoscalerKind, "", ""),
 		object(budgetKind, "", ""),
+		object(networkPolicyKind, "", ""),
 	}
 }
 

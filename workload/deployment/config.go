@@ -142,9 +142,9 @@ func carry(from, to *unstructured.Unstructured, key string) {
 func (a *Adapter) changedConfig(ctx context.Context, copied *unstructured.Unstructured) ([]string, error) {
 	noted := map[string]string{}
 	if text := copied.GetAnnotations()[v1alpha1.AnnotationConfig]; text != "" {
-		// What can't be read was edited by somebody: then nothing is known.
 		if json.Unmarshal([]byte(text), &noted) != nil {
-			return nil, nil
+			// Somebody edited it: nothing is known.
+			clear(noted)
 		}
 	}
 	if len(noted) == 0 {

@@ -126,10 +126,9 @@ func TestInspect_IsNotUndoneByOtherWritesToTheCopy(t *testing.T) {
 	r.must("edit the copy", server.Patch(t.Context(), r.deployment("checkout-"+revision), pause, client.FieldOwner("somebody")))
 	o := r.until("the edit to be seen", func(o *workload.Observation) bool { return o.Copies[revision].Paused })
 	r.must("copy again", r.Copy(t.Context(), r.ref, o.Workload, revision, 0))
+	r.until("the copy to be set right", func(o *workload.Observation) bool { return !o.Copies[revision].Paused })
 	r.must("scale", r.Scale(t.Context(), r.ref, revision, 1))
-	r.until("the copy to be set right", func(o *workload.Observation) bool {
-		return !o.Copies[revision].Paused && o.Copies[revision].Replicas == 1
-	})
+	r.until("the copy to be scaled", func(o *workload.Observation) bool { return o.Copies[revision].Replicas == 1 })
 	before := r.deployment("checkout-" + revision).Annotations
 	r.must("change another ConfigMap", server.Update(t.Context(), configMap(r.ref.Namespace, "projected", "second")))
 	r.finds(revision, "ConfigMap/mounted", "ConfigMap/projected")

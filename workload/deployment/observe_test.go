@@ -240,6 +240,10 @@ func TestSubjectOf_TellsWhatAnEventIsAbout(t *testing.T) {
 		return metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: labels}
 	}
 	made := map[string]string{v1alpha1.LabelRollout: "rollout"}
+	policy, twin := networkPolicy(), networkPolicy()
+	policy.SetNamespace("data")
+	twin.SetNamespace("data")
+	twin.SetLabels(map[string]string{v1alpha1.LabelRollout: "rollout", v1alpha1.LabelRolloutNamespace: "shop"})
 	for name, test := range map[string]struct {
 		obj  client.Object
 		want deployment.Subject
@@ -248,6 +252,8 @@ func TestSubjectOf_TellsWhatAnEventIsAbout(t *testing.T) {
 		"a Deployment":          {plain, deployment.Subject{Namespace: "shop", Workload: "checkout"}},
 		"a ReplicaSet":          {set, deployment.Subject{Namespace: "shop", Workload: "checkout"}},
 		"a record":              {&appsv1.ControllerRevision{ObjectMeta: meta("checkout-x", made)}, deployment.Subject{Namespace: "shop", Rollout: "rollout"}},
+		"a network policy":      {policy, deployment.Subject{Namespace: "data", Copies: true}},
+		"a twin elsewhere":      {twin, deployment.Subject{Namespace: "shop", Rollout: "rollout"}},
 		"a root service":        {&corev1.Service{ObjectMeta: meta("checkout", nil)}, deployment.Subject{Namespace: "shop", Service: "checkout"}},
 		"a track service":       {&corev1.Service{ObjectMeta: meta("checkout-x", made)}, deployment.Subject{Namespace: "shop", Rollout: "rollout", Service: "checkout-x"}},
 		"an EndpointSlice": {
@@ -259,8 +265,9 @@ func TestSubjectOf_TellsWhatAnEventIsAbout(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	if n := len(deployment.Watched()); n != len(deployment.ByObject()) {
-		t.Errorf("%d kinds are watched, %d are cached", n, len(deployment.ByObject()))
+	// Namespaces are cached for their labels, and change no observation by themselves.
+	if n := len(deployment.Watched()) + 1; n != len(deployment.ByObject()) {
+		t.Errorf("%d kinds are watched, %d are cached", n-1, len(deployment.ByObject()))
 	}
 }
 

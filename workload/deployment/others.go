@@ -119,9 +119,7 @@ func (a *Adapter) othersNow(ctx context.Context, ref workload.Reference, copied 
 // labelsOf are the labels that a copy's pods would have in the workload, and those that they have.
 func labelsOf(deployment *unstructured.Unstructured, copied map[string]string) (before, after labels.Set) {
 	before = withoutOwn(copied)
-	for key, value := range selectorLabels(deployment) {
-		before[key] = value
-	}
+	maps.Copy(before, selectorLabels(deployment))
 	return before, copied
 }
 
@@ -148,10 +146,7 @@ func misses(value any, before, after labels.Set) bool {
 // withoutSources drops what Cilium puts before the keys of labels to say where these come from.
 func withoutSources(selector map[string]any) map[string]any {
 	plain := func(key string) string { return strings.TrimPrefix(strings.TrimPrefix(key, "k8s:"), "any:") }
-	out := map[string]any{}
-	for field, value := range selector {
-		out[field] = value
-	}
+	out := maps.Clone(selector)
 	if matchLabels, ok := selector["matchLabels"].(map[string]any); ok {
 		renamed := make(map[string]any, len(matchLabels))
 		for key, value := range matchLabels {

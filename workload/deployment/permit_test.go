@@ -469,6 +469,17 @@ func TestPermit_NeverTakesOverWhatIsNotWeighlocks(t *testing.T) {
 	}
 }
 
+func TestCopiesIn_ListsTheRolloutsThatHaveCopies(t *testing.T) {
+	r := newRig(t)
+	revision := r.tried()
+	r.until("the copy", func(o *workload.Observation) bool { return o.Copies[revision] != nil })
+	subjects, err := deployment.CopiesIn(t.Context(), informers)
+	r.must("list them", err)
+	if want := (deployment.Subject{Namespace: r.ref.Namespace, Rollout: "checkout"}); !slices.Contains(subjects, want) {
+		t.Errorf("%+v is not among %+v", want, subjects)
+	}
+}
+
 func TestCopy_LetsTwoCandidatesCallEachOther(t *testing.T) {
 	n := newNeighbourhood(t)
 	n.lay(
