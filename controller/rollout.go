@@ -36,8 +36,8 @@ const (
 	obstacleInterval = 30 * time.Second
 )
 
-// RouterFactory makes the router for an entry of spec.router.
-type RouterFactory func(v1alpha1.RouterSpec) (router.Router, error)
+// RouterFactory makes the router for an entry of spec.router, which is to express the steps.
+type RouterFactory func(v1alpha1.RouterSpec, []v1alpha1.Step) (router.Router, error)
 
 // RolloutReconciler brings Rollouts about: it observes, has package rollout plan, does what the plan
 // says, and reports.

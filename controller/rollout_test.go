@@ -54,13 +54,13 @@ func startRollouts(t *testing.T, namespace string) *record.FakeRecorder {
 				Reader: mgr.GetCache(), Writer: mgr.GetClient(), Mapper: mgr.GetRESTMapper(),
 				Written: expectations.Written, Deleted: expectations.Deleted,
 			}),
-			Routers: func(v1alpha1.RouterSpec) (router.Router, error) {
+			Routers: func(v1alpha1.RouterSpec, []v1alpha1.Step) (router.Router, error) {
 				return smi.New(smi.Options{
 					Reader: mgr.GetCache(), Writer: mgr.GetClient(), Mapper: mgr.GetRESTMapper(),
 					Written: expectations.Written, Deleted: expectations.Deleted,
 				}), nil
 			},
-			Monitor: watch, Expectations: expectations, Events: events, Clock: clock.RealClock{},
+			Monitor: watch, Expectations: expectations, Freshness: controller.NewFreshness(mgr.GetCache(), mgr.GetAPIReader()), Events: events, Clock: clock.RealClock{},
 			Metrics: fluxcontroller.NewMetrics(mgr, metrics.NewRecorder(), v1alpha1.Finalizer),
 		}
 		return reconciler.SetupWithManager(mgr, controller.RolloutOptions{Concurrent: 2})

@@ -1,12 +1,14 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
 	"sync"
 
 	"github.com/fluxcd/pkg/runtime/predicates"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -71,13 +73,17 @@ func (r *RolloutReconciler) SetupWithManager(mgr ctrl.Manager, opts RolloutOptio
 	if err != nil {
 		return fmt.Errorf("building the controller of Rollouts: %w", err)
 	}
-	r.watches.begin(built, mgr.GetCache(), handler.TypedEnqueueRequestsFromMapFunc(r.concerned))
+	r.watches.begin(built, mgr.GetCache(), r.concernedBy)
 	return nil
 }
 
 // concerned lists the Rollouts that an event about an object concerns.
 func (r *RolloutReconciler) concerned(ctx context.Context, obj client.Object) []reconcile.Request {
-	subject := deployment.SubjectOf(obj)
+	return r.concernedBy(ctx, obj, deployment.SubjectOf(obj))
+}
+
+// concernedBy lists the Rollouts that an event about an object with that subject concerns.
+func (r *RolloutReconciler) concernedBy(ctx context.Context, obj client.Object, subject deployment.Subject) []reconcile.Request {
 	found := map[types.NamespacedName]struct{}{}
 	for index, value := range map[string]string{byLabel: subject.Rollout, byWorkload: subject.Workload, byService: subject.Service} {
 		if value == "" {
@@ -109,7 +115,10 @@ func ChangeOf(key string) event.GenericEvent {
 
 // watcher is a router whose routes can be watched once the cluster serves them.
 type watcher interface {
-	Watched() (client.Object, error)
+	// Watched are the kinds to watch, as objects of them.
+	Watched() ([]client.Object, error)
+	// Concerns is the root service that an object of such a kind is about; empty when only its labels tell.
+	Concerns(client.Object) string
 }
 
 // routeWatches start to watch routes when the cluster serves their kind, which may be long after the
@@ -117,38 +126,49 @@ type watcher interface {
 type routeWatches struct {
 	controller controller.Controller
 	cache      cache.Cache
-	handler    handler.TypedEventHandler[client.Object, reconcile.Request]
+	concerned  func(context.Context, client.Object, deployment.Subject) []reconcile.Request
 
 	mu      sync.Mutex
-	started map[string]bool
+	started map[schema.GroupVersionKind]bool
 }
 
-func (w *routeWatches) begin(c controller.Controller, from cache.Cache, to handler.TypedEventHandler[client.Object, reconcile.Request]) {
-	w.controller, w.cache, w.handler = c, from, to
+func (w *routeWatches) begin(c controller.Controller, from cache.Cache, concerned func(context.Context, client.Object, deployment.Subject) []reconcile.Request) {
+	w.controller, w.cache, w.concerned = c, from, concerned
 }
 
-// ensure watches the routes of a router, once.
-func (w *routeWatches) ensure(ctx context.Context, adapter router.Router) {
+// ensure watches the routes of a router, once, and says which kinds they are.
+func (w *routeWatches) ensure(ctx context.Context, adapter router.Router) []client.Object {
 	watchable, is := adapter.(watcher)
-	if !is || w.controller == nil {
-		return
+	if !is {
+		return nil
 	}
-	obj, err := watchable.Watched()
+	kinds, err := watchable.Watched()
 	if err != nil {
-		return // the cluster does not serve it: Observe says so
+		return nil // the cluster does not serve them: Observe says so
 	}
-	kind := obj.GetObjectKind().GroupVersionKind().String()
+	if w.controller == nil {
+		return kinds
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.started[kind] {
-		return
+	for _, obj := range kinds {
+		kind := obj.GetObjectKind().GroupVersionKind()
+		if w.started[kind] {
+			continue
+		}
+		enqueue := handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, changed client.Object) []reconcile.Request {
+			subject := deployment.SubjectOf(changed)
+			subject.Service = cmp.Or(subject.Service, watchable.Concerns(changed))
+			return w.concerned(ctx, changed, subject)
+		})
+		if err := w.controller.Watch(source.Kind(w.cache, obj, enqueue)); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "watching routes", "kind", kind)
+			continue
+		}
+		if w.started == nil {
+			w.started = map[schema.GroupVersionKind]bool{}
+		}
+		w.started[kind] = true
 	}
-	if err := w.controller.Watch(source.Kind(w.cache, obj, w.handler)); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "watching routes", "kind", kind)
-		return
-	}
-	if w.started == nil {
-		w.started = map[string]bool{}
-	}
-	w.started[kind] = true
+	return kinds
 }

@@ -86,6 +86,9 @@ type Capabilities struct {
 	WeightWithMatch bool
 	Mirror          bool
 	MirrorPercent   bool
+	// NoMatch and NoMirror say why there is no Match or Mirror, and what to do about it; empty where there is
+	// nothing more to say.
+	NoMatch, NoMirror string
 	// RestToRoot says that requests which a match leaves over go to the root Service's own pods, the workload's,
 	// whatever the incumbent's track is.
 	RestToRoot bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	fluxclient "github.com/fluxcd/pkg/runtime/client"
 	fluxcontroller "github.com/fluxcd/pkg/runtime/controller"
@@ -131,33 +132,40 @@ func setupRollouts(mgr ctrl.Manager, opts options, recorder *events.Recorder, me
 	reconciler := &controller.RolloutReconciler{
 		Client: mgr.GetClient(),
 		Workloads: deployment.New(deployment.Options{
-			Reader: mgr.GetCache(), Writer: mgr.GetClient(), Mapper: mgr.GetRESTMapper(),
+			Reader: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Mapper: mgr.GetRESTMapper(),
 			Written: expectations.Written, Deleted: expectations.Deleted,
 		}),
-		Routers: func(spec v1alpha1.RouterSpec) (router.Router, error) {
-			if spec.SMI == nil {
-				return nil, fmt.Errorf("spec.router has an entry that names no router: write smi: {}")
-			}
-			o := smi.Options{
-				Reader: mgr.GetCache(), Writer: mgr.GetClient(), Mapper: mgr.GetRESTMapper(), Version: spec.SMI.Version,
-				Written: expectations.Written, Deleted: expectations.Deleted,
-			}
-			if spec.SMI.Settle != nil {
-				o.Settle = spec.SMI.Settle.Duration
-			}
-			return smi.New(o), nil
-		},
+		Routers:      routers(mgr, expectations),
 		Monitor:      watch,
-		Expectations: expectations,
-		Events:       recorder,
-		Metrics:      measures,
-		Clock:        clock.RealClock{},
+		Expectations: expectations, Freshness: controller.NewFreshness(mgr.GetCache(), mgr.GetAPIReader()),
+		Events:  recorder,
+		Metrics: measures,
+		Clock:   clock.RealClock{},
 	}
 	return reconciler.SetupWithManager(mgr, controller.RolloutOptions{
 		Concurrent:  opts.concurrent,
 		RateLimiter: fluxcontroller.GetRateLimiter(opts.limiter),
 		Changes:     changes,
 	})
+}
+
+// routers makes the adapters that the entries of spec.router name.
+func routers(mgr ctrl.Manager, expectations *controller.Expectations) controller.RouterFactory {
+	return func(spec v1alpha1.RouterSpec, steps []v1alpha1.Step) (router.Router, error) {
+		if spec.SMI == nil {
+			return nil, fmt.Errorf("spec.router has an entry that names no router: write smi: {}")
+		}
+		o := smi.Options{
+			Reader: mgr.GetCache(), Writer: mgr.GetClient(), Mapper: mgr.GetRESTMapper(),
+			Version: spec.SMI.Version, Mirror: spec.SMI.Mirror,
+			Match:   slices.ContainsFunc(steps, func(s v1alpha1.Step) bool { return len(s.Match) > 0 }),
+			Written: expectations.Written, Deleted: expectations.Deleted,
+		}
+		if spec.SMI.Settle != nil {
+			o.Settle = spec.SMI.Settle.Duration
+		}
+		return smi.New(o), nil
+	}
 }
 
 func setupGitSources(mgr ctrl.Manager, opts options, recorder *events.Recorder, measures fluxcontroller.Metrics) error {

@@ -2,12 +2,9 @@ package smi
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -15,47 +12,91 @@ import (
 	"github.com/weighlock/weighlock/router"
 )
 
-// Observe reads the TrafficSplit of the root service. It is taken once the mesh has had its time to settle:
-// SMI doesn't say more. It needs get, list and watch on trafficsplits.
+// Observe reads the TrafficSplit of the root service, and the HTTPRouteGroups of the Rollout where it has steps that match. It is
+// taken once the mesh has had its time to settle: SMI doesn't say more. It needs get, list and watch on both.
 func (r *Router) Observe(ctx context.Context, target router.Target) (router.Observed, error) {
 	observed := router.Observed{Matches: func(router.Traffic) bool { return false }}
-	speak, err := r.version()
+	speak, err := r.speech()
 	if err != nil {
 		return observed, err
 	}
-	all := &unstructured.UnstructuredList{}
-	all.SetGroupVersionKind(splitKind.WithVersion(speak.name))
-	if err := r.reader.List(ctx, all, client.InNamespace(target.Namespace)); err != nil {
-		return observed, fmt.Errorf("list TrafficSplits in %s: %w", target.Namespace, err)
+	mine, obstacle, err := r.find(ctx, speak, target)
+	if err != nil {
+		return observed, err
 	}
-	obstacle := ""
-	for i := range all.Items {
-		item := &all.Items[i]
+	if mine == nil && obstacle != "" {
+		return observed, obstructed(obstacle, target)
+	}
+	asks, legible := split{}, false
+	if mine != nil {
+		asks, err = read(mine)
+		legible = err == nil
+	}
+	groups, err := r.observeGroups(ctx, target, asks)
+	if err != nil {
+		return observed, err
+	}
+	if mine == nil {
+		// What a deletion that was cut short has left is still to be released.
+		observed.Exists = len(groups.leftOver(nil)) > 0
+		return observed, nil
+	}
+	legible = legible && labelled(mine, target)
+	observed.Exists = true
+	observed.Progress = annotation(mine, v1alpha1.AnnotationProgress)
+	observed.Foreign = foreign(obstacle, mine, groups.foreign(asks.groups))
+	observed.Matches = func(traffic router.Traffic) bool {
+		want, group, err := r.ask(target, traffic)
+		return err == nil && legible && asks.equal(want) && groups.holds(group)
+	}
+	r.settled(&observed, mine)
+	return observed, nil
+}
+
+// find reads the TrafficSplit that was made for the Rollout, as caches hold it, and the name of another one that is in its way.
+func (r *Router) find(ctx context.Context, speak speech, target router.Target) (mine *unstructured.Unstructured, obstacle string, err error) {
+	items, err := r.list(ctx, splitKind, speak.read.name, target)
+	if err != nil {
+		return nil, "", err
+	}
+	for i := range items {
+		item := &items[i]
+		named := nameOf(item) == target.Service
 		switch {
-		case item.GetName() == target.Service && ours(item, target):
-			r.observe(&observed, speak, target, item)
-		case item.GetName() == target.Service || splits(item, target):
+		case named && ours(item, target):
+			mine = item
+		case named || splits(item, target):
 			obstacle = item.GetName()
 		}
 	}
-	if obstacle == "" {
-		return observed, nil
-	}
-	if observed.Exists {
-		observed.Foreign = "TrafficSplit " + obstacle
-		return observed, nil
-	}
-	return observed, obstructed(obstacle, target)
+	return mine, obstacle, nil
 }
 
-// observe tells of the TrafficSplit of the target.
-func (r *Router) observe(observed *router.Observed, speak version, target router.Target, item *unstructured.Unstructured) {
-	observed.Exists = true
-	observed.Progress = item.GetAnnotations()[v1alpha1.AnnotationProgress]
-	observed.Foreign = writtenBy(item)
-	observed.Matches = func(traffic router.Traffic) bool {
-		return expressible(traffic) == nil && sameTraffic(item, render(speak, target, traffic))
+// observeGroups reads the HTTPRouteGroups that matter. A cluster that doesn't serve them isn't asked each time.
+func (r *Router) observeGroups(ctx context.Context, target router.Target, asks split) (seenGroups, error) {
+	if !r.match && len(asks.groups) == 0 {
+		return nil, nil
 	}
+	version, err := r.groupVersion()
+	if err != nil {
+		return nil, err
+	}
+	return r.groups(ctx, target, version, asks.names)
+}
+
+// foreign names who else has a say in the route; empty when nobody has.
+func foreign(obstacle string, mine *unstructured.Unstructured, ofGroups string) string {
+	if obstacle != "" {
+		return splitKind.Kind + " " + obstacle
+	}
+	if by := writtenBy(mine); by != "" {
+		return by
+	}
+	return ofGroups
+}
+
+// settled tells since when the mesh has taken a split, or when it will have.
+func (r *Router) settled(observed *router.Observed, item *unstructured.Unstructured) {
 	observed.WrittenAt = writtenAt(item)
 	settled := observed.WrittenAt.Add(r.settle)
 	if r.clock.Now().Before(settled) {
@@ -67,7 +108,7 @@ func (r *Router) observe(observed *router.Observed, speak version, target router
 
 // writtenAt is when the traffic of a TrafficSplit was last changed.
 func writtenAt(item *unstructured.Unstructured) time.Time {
-	if at, err := time.Parse(time.RFC3339Nano, item.GetAnnotations()[AnnotationWrittenAt]); err == nil {
+	if at, err := time.Parse(time.RFC3339Nano, annotation(item, AnnotationWrittenAt)); err == nil {
 		return at
 	}
 	latest := item.GetCreationTimestamp().Time
@@ -79,34 +120,35 @@ func writtenAt(item *unstructured.Unstructured) time.Time {
 	return latest
 }
 
-// writtenBy is another manager that owns a part of a TrafficSplit's spec; empty when there is none.
-func writtenBy(item *unstructured.Unstructured) string {
-	for _, entry := range item.GetManagedFields() {
-		if entry.Manager != v1alpha1.FieldManager && ownsSpec(entry) {
-			return entry.Manager
-		}
+// Concerns is the root service that an object, of a kind that Watched tells, is about; empty when only its labels
+// tell for whom it is.
+func (*Router) Concerns(obj client.Object) string {
+	u, ok := obj.(*unstructured.Unstructured)
+	if !ok || u.GetKind() != splitKind.Kind {
+		return ""
 	}
-	return ""
-}
-
-func ownsSpec(entry metav1.ManagedFieldsEntry) bool {
-	if entry.FieldsV1 == nil {
-		return false
-	}
-	fields := map[string]json.RawMessage{}
-	if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
-		return false
-	}
-	_, ok := fields["f:spec"]
-	return ok
+	service, _ := root(u)
+	return service
 }
 
 // splits says that a TrafficSplit is for the target's root service, by any of the names that it has.
 func splits(item *unstructured.Unstructured, target router.Target) bool {
-	service, _, _ := unstructured.NestedString(item.Object, "spec", "service")
-	host, rest, qualified := strings.Cut(service, ".")
-	namespace, _, _ := strings.Cut(rest, ".")
-	return host == target.Service && (!qualified || namespace == target.Namespace)
+	service, namespace := root(item)
+	return service == target.Service && (namespace == "" || namespace == target.Namespace)
+}
+
+// root is the Service that a TrafficSplit is for, and its namespace where that is said.
+func root(item *unstructured.Unstructured) (service, namespace string) {
+	spec, _ := item.Object["spec"].(map[string]any)
+	host, _ := spec["service"].(string)
+	service, rest, _ := strings.Cut(host, ".")
+	namespace, _, _ = strings.Cut(rest, ".")
+	return service, namespace
+}
+
+func nameOf(item *unstructured.Unstructured) string {
+	name, _ := metadata(item)["name"].(string)
+	return name
 }
 
 // obstructed says that another TrafficSplit is in the way.

@@ -2,20 +2,12 @@
 package smi
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/weighlock/weighlock/api/v1alpha1"
-	"github.com/weighlock/weighlock/naming"
 	"github.com/weighlock/weighlock/router"
 )
 
@@ -26,16 +18,23 @@ const AnnotationWrittenAt = "weighlock.dev/written-at"
 // DefaultSettle is how long a mesh is given to take a change, unless told otherwise.
 const DefaultSettle = 2 * time.Second
 
+// noMirror says why requests can't be copied, and what to do about it.
+const noMirror = "SMI can't copy requests: leave shadow out of spec.steps, or set smi.mirror: true in spec.router if the mesh understands the annotation weighlock.dev/mirror on a TrafficSplit"
+
 // Options are what a Router works with.
 type Options struct {
 	// Reader reads from caches. It must serve unstructured objects from them, as a manager's cache does.
 	Reader client.Reader
 	// Writer writes to the API server.
 	Writer client.Writer
-	// Mapper tells which versions of TrafficSplit the cluster serves.
+	// Mapper tells which versions of TrafficSplit and HTTPRouteGroup the cluster serves.
 	Mapper meta.RESTMapper
-	// Version forces a version; empty for the best that the cluster serves.
+	// Version forces the version of TrafficSplit in which is written; empty for the newest that the cluster serves.
 	Version string
+	// Match says that the Rollout has steps that match: HTTPRouteGroups are looked after, and Capabilities tells whether they can be used.
+	Match bool
+	// Mirror says that the mesh understands the annotation v1alpha1.AnnotationMirror.
+	Mirror bool
 	// Settle is how long the mesh is given to take a change; DefaultSettle if zero.
 	Settle time.Duration
 	// Clock is the real one unless set.
@@ -52,6 +51,8 @@ type Router struct {
 	writer  client.Writer
 	mapper  meta.RESTMapper
 	forced  string
+	match   bool
+	mirror  bool
 	settle  time.Duration
 	clock   clock.PassiveClock
 	written func(client.Object)
@@ -64,7 +65,7 @@ var _ router.Router = (*Router)(nil)
 func New(opts Options) *Router {
 	r := &Router{
 		reader: opts.Reader, writer: opts.Writer, mapper: opts.Mapper,
-		forced: opts.Version, settle: opts.Settle, clock: opts.Clock,
+		forced: opts.Version, match: opts.Match, mirror: opts.Mirror, settle: opts.Settle, clock: opts.Clock,
 		written: opts.Written, deleted: opts.Deleted,
 	}
 	if r.settle == 0 {
@@ -82,119 +83,46 @@ func New(opts Options) *Router {
 	return r
 }
 
-// Watched is the kind whose changes may change what Observe says, as the object to watch it by. It is a
-// router.UnsupportedError while the cluster doesn't serve it: a watch must not be started before.
-func (r *Router) Watched() (client.Object, error) {
-	speak, err := r.version()
+// Watched are the kinds whose changes may change what Observe says, as objects to watch them by. It is a
+// router.UnsupportedError while the cluster doesn't serve TrafficSplits: a watch must not be started before.
+func (r *Router) Watched() ([]client.Object, error) {
+	speak, err := r.speech()
 	if err != nil {
 		return nil, err
 	}
-	return object(speak, "", ""), nil
+	kinds := []client.Object{object(splitKind, speak.read.name, "", "")}
+	if !r.match {
+		return kinds, nil
+	}
+	version, err := r.groupVersion()
+	if err != nil {
+		return nil, err
+	}
+	if version != "" {
+		kinds = append(kinds, object(groupKind, version, "", ""))
+	}
+	return kinds, nil
 }
 
-// Capabilities says what SMI can express: weights, so far.
+// Capabilities says what SMI can express in this cluster. Whether it can match is only looked up when a step needs it.
 func (r *Router) Capabilities() router.Capabilities {
-	return router.Capabilities{Weights: true}
-}
-
-// Apply writes the TrafficSplit of the root service. It needs get, list, watch, create and patch on
-// trafficsplits.
-func (r *Router) Apply(ctx context.Context, target router.Target, traffic router.Traffic) error {
-	if err := expressible(traffic); err != nil {
-		return err
+	can := router.Capabilities{Weights: true, RestToRoot: true, Mirror: r.mirror, MirrorPercent: r.mirror}
+	if !r.mirror {
+		can.NoMirror = noMirror
 	}
-	speak, err := r.version()
-	if err != nil {
-		return err
+	if !r.match {
+		return can
 	}
-	existing, err := r.get(ctx, speak, target)
-	if err != nil {
-		return err
-	}
-	if existing != nil && !ours(existing, target) {
-		return obstructed(existing.GetName(), target)
-	}
-	want := render(speak, target, traffic)
-	if existing != nil {
-		want.SetUID(existing.GetUID())
-		known := existing.GetAnnotations()
-		if sameTraffic(existing, want) && known[AnnotationWrittenAt] != "" && known[v1alpha1.AnnotationProgress] == traffic.Progress {
-			return nil
+	speak, err := r.speech()
+	if err == nil {
+		var groups string
+		if groups, err = r.groupVersion(); err == nil {
+			err = r.unmatchable(speak, groups)
 		}
 	}
-	at := r.clock.Now().UTC().Format(time.RFC3339Nano)
-	want.SetAnnotations(map[string]string{v1alpha1.AnnotationProgress: traffic.Progress, AnnotationWrittenAt: at})
-	opts := []client.ApplyOption{client.FieldOwner(v1alpha1.FieldManager)}
-	if existing != nil {
-		// What is ours is set right whoever changed it. One that caches don't show yet isn't forced: it may be
-		// somebody else's.
-		opts = append(opts, client.ForceOwnership)
-	}
-	if err := r.writer.Apply(ctx, client.ApplyConfigurationFromUnstructured(want), opts...); err != nil {
-		return fmt.Errorf("apply TrafficSplit %s/%s: %w", target.Namespace, target.Service, err)
-	}
-	r.written(want)
-	return nil
-}
-
-// Release deletes the TrafficSplit, if it is ours. It needs delete on trafficsplits.
-func (r *Router) Release(ctx context.Context, target router.Target) error {
-	speak, err := r.version()
-	if unsupported := (*router.UnsupportedError)(nil); errors.As(err, &unsupported) {
-		return nil // Without the kind there is nothing to delete.
-	}
 	if err != nil {
-		return err
+		can.NoMatch = err.Error()
 	}
-	existing, err := r.get(ctx, speak, target)
-	if err != nil || existing == nil || !ours(existing, target) {
-		return err
-	}
-	uid := existing.GetUID()
-	if err := r.writer.Delete(ctx, existing, client.Preconditions{UID: &uid}); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete TrafficSplit %s/%s: %w", target.Namespace, target.Service, err)
-	}
-	r.deleted(existing)
-	return nil
-}
-
-// expressible refuses what SMI can't say, so that nothing is dropped silently.
-func expressible(traffic router.Traffic) error {
-	switch {
-	case len(traffic.Match) > 0:
-		return unsupported("the smi router doesn't route by header: remove match from the steps in spec.steps, and use weight")
-	case traffic.Shadow > 0:
-		return unsupported("the smi router doesn't copy requests: remove shadow from the steps in spec.steps, or use a router that mirrors")
-	case traffic.Incumbent == "":
-		return errors.New("write a route without an incumbent: there is nothing to send traffic to")
-	case traffic.Weight < 0 || traffic.Weight > traffic.Total && traffic.Candidate != "":
-		return fmt.Errorf("write a route with the weight %d out of %d: it is out of range", traffic.Weight, traffic.Total)
-	}
-	return nil
-}
-
-// get reads the TrafficSplit of the target; nil when there is none.
-func (r *Router) get(ctx context.Context, speak version, target router.Target) (*unstructured.Unstructured, error) {
-	u := object(speak, "", "")
-	err := r.reader.Get(ctx, types.NamespacedName{Namespace: target.Namespace, Name: target.Service}, u)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read TrafficSplit %s/%s: %w", target.Namespace, target.Service, err)
-	}
-	return u, nil
-}
-
-func object(speak version, namespace, name string) *unstructured.Unstructured {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(splitKind.WithVersion(speak.name))
-	u.SetNamespace(namespace)
-	u.SetName(name)
-	return u
-}
-
-// ours says that a TrafficSplit was made for the Rollout.
-func ours(split *unstructured.Unstructured, target router.Target) bool {
-	return split.GetLabels()[v1alpha1.LabelRollout] == naming.LabelValue(target.Rollout)
+	can.Match = err == nil
+	return can
 }

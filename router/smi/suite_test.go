@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
 )
 
 // The real API server that all tests of this package share. It starts without SMI's CRDs.
@@ -53,20 +56,32 @@ func run(m *testing.M) (code int) {
 	return m.Run()
 }
 
-// installSMI brings SMI's CRDs into the cluster until the test ends.
-func installSMI(t *testing.T) {
-	t.Helper()
-	crds, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{
-		Paths: []string{filepath.Join("..", "..", "local", "crds", "smi.yaml")}, ErrorIfPathMissing: true,
-	})
+// installSMI brings SMI's CRDs, TrafficSplit and HTTPRouteGroup, into the cluster until the test ends, as the changes make them.
+func installSMI(tb testing.TB, changes ...func(splits, groups *apiextensionsv1.CustomResourceDefinition)) {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "..", "local", "crds", "smi.yaml"))
 	if err != nil {
-		t.Fatalf("install SMI's CRDs: %v", err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := envtest.UninstallCRDs(config, envtest.CRDInstallOptions{CRDs: crds}); err != nil {
-			t.Errorf("remove SMI's CRDs: %v", err)
+	crds := make([]*apiextensionsv1.CustomResourceDefinition, 2)
+	for i, text := range strings.Split(string(data), "\n---\n") {
+		crds[i] = &apiextensionsv1.CustomResourceDefinition{}
+		if err := yaml.Unmarshal([]byte(text), crds[i]); err != nil {
+			tb.Fatalf("read SMI's CRDs: %v", err)
 		}
-		eventually(t, "the CRDs to be gone", func() error {
+	}
+	for _, change := range changes {
+		change(crds[0], crds[1])
+	}
+	crds, err = envtest.InstallCRDs(config, envtest.CRDInstallOptions{CRDs: crds})
+	if err != nil {
+		tb.Fatalf("install SMI's CRDs: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := envtest.UninstallCRDs(config, envtest.CRDInstallOptions{CRDs: crds}); err != nil {
+			tb.Errorf("remove SMI's CRDs: %v", err)
+		}
+		eventually(tb, "the CRDs to be gone", func() error {
 			for _, crd := range crds {
 				if err := server.Get(context.Background(), client.ObjectKeyFromObject(crd), &apiextensionsv1.CustomResourceDefinition{}); err == nil {
 					return fmt.Errorf("CRD %s is still there", crd.Name)
@@ -77,51 +92,60 @@ func installSMI(t *testing.T) {
 	})
 }
 
+// serve has a CRD serve only some versions, and store the first of them.
+func serve(crd *apiextensionsv1.CustomResourceDefinition, names ...string) {
+	for i := range crd.Spec.Versions {
+		version := &crd.Spec.Versions[i]
+		version.Served = slices.Contains(names, version.Name)
+		version.Storage = version.Name == names[0]
+	}
+}
+
 // startCache runs a cache until the test ends.
-func startCache(t *testing.T) cache.Cache {
-	t.Helper()
+func startCache(tb testing.TB, config *rest.Config) cache.Cache {
+	tb.Helper()
 	informers, err := cache.New(config, cache.Options{Scheme: scheme})
 	if err != nil {
-		t.Fatalf("make a cache: %v", err)
+		tb.Fatalf("make a cache: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- informers.Start(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("the cache ended with an error: %v", err)
+			tb.Errorf("the cache ended with an error: %v", err)
 		}
 	})
 	return informers
 }
 
 // newMapper is a mapper as managers have it.
-func newMapper(t *testing.T) meta.RESTMapper {
-	t.Helper()
+func newMapper(tb testing.TB, config *rest.Config) meta.RESTMapper {
+	tb.Helper()
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
-		t.Fatalf("make an HTTP client: %v", err)
+		tb.Fatalf("make an HTTP client: %v", err)
 	}
 	m, err := apiutil.NewDynamicRESTMapper(config, httpClient)
 	if err != nil {
-		t.Fatalf("make a mapper: %v", err)
+		tb.Fatalf("make a mapper: %v", err)
 	}
 	return m
 }
 
-func newNamespace(t *testing.T) string {
-	t.Helper()
+func newNamespace(tb testing.TB) string {
+	tb.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
-	if err := server.Create(t.Context(), namespace); err != nil {
-		t.Fatalf("create a namespace: %v", err)
+	if err := server.Create(tb.Context(), namespace); err != nil {
+		tb.Fatalf("create a namespace: %v", err)
 	}
 	return namespace.Name
 }
 
 // eventually tries check until it succeeds, for 15 seconds.
-func eventually(t *testing.T, what string, check func() error) {
-	t.Helper()
+func eventually(tb testing.TB, what string, check func() error) {
+	tb.Helper()
 	deadline := time.After(15 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -132,7 +156,7 @@ func eventually(t *testing.T, what string, check func() error) {
 		}
 		select {
 		case <-deadline:
-			t.Fatalf("waited in vain for %s: %v", what, err)
+			tb.Fatalf("waited in vain for %s: %v", what, err)
 		case <-tick.C:
 		}
 	}
