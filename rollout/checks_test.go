@@ -61,6 +61,9 @@ func (w *world) checkRoute(a rollout.SetRoute) {
 	if (entered && was.Phase == rollout.PhaseStep) || promoted {
 		w.checkGates(was)
 	}
+	if c := w.copies[was.Incumbent]; a.Event == "Completed" && c != nil && w.ready() < c.replicas {
+		w.violated("all traffic goes back to %d pods, and the copy has %d", w.ready(), c.replicas)
+	}
 	if promoted && w.trackReady(t.Incumbent) < w.replicas {
 		w.violated("promoted with %d of %d pods", w.trackReady(t.Incumbent), w.replicas)
 	}
@@ -72,7 +75,7 @@ func (w *world) checkGates(was rollout.Progress) {
 	if w.now.Before(taken) {
 		w.violated("step %d left before the mesh had taken it", was.Step)
 	}
-	if w.mesh.crooked && w.spec.Analysis != nil && w.route.traffic.Reaches() && w.route.traffic.Weight < w.route.traffic.Total && !w.route.traffic.Mirrors() &&
+	if w.mesh.crooked && w.spec.Analysis != nil && w.route.traffic.Reaches() && 2*w.route.traffic.Weight <= w.route.traffic.Total && !w.route.traffic.Mirrors() &&
 		(len(w.route.traffic.Match) == 0 || w.now.After(taken.Add(31*time.Second))) {
 		w.violated("step %d left though the mesh does not do what it was asked", was.Step)
 	}

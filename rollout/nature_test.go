@@ -69,6 +69,9 @@ func (w *world) autoscale() {
 	if most := slices.Max(w.scaler.shares); !w.scaler.guarded && most < 0.99 && !w.deleting && w.served && w.route.progress.Phase != "" {
 		w.violated("the autoscaler takes pods from a workload that had %.0f%% of the traffic", most*100)
 	}
+	if w.route.exists && w.route.traffic.Incumbent == "" && w.replicas < w.demand {
+		w.replicas = w.demand
+	}
 	// That of a copy adds to it.
 	if c := w.copies[w.route.traffic.Incumbent]; w.route.exists && c != nil && c.protected && c.replicas < w.demand {
 		c.replicas = w.demand

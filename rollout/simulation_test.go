@@ -151,6 +151,8 @@ func (w *world) happen(r *rand.Rand) {
 		w.mesh.rival = w.now.Add(time.Duration(r.IntN(30)) * time.Second)
 	case n == 16 && r.IntN(3) == 0:
 		w.spec.Suspend = !w.spec.Suspend
+	case n == 18 && w.scaler != nil && w.route.progress.OnCopy && w.replicas > 0:
+		w.demand += 2 // more users, while a copy serves
 	case n == 17:
 		for _, revision := range slices.Sorted(maps.Keys(w.copies)) {
 			w.copies[revision].edited = true

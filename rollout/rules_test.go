@@ -1,0 +1,241 @@
+package rollout_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/rollout"
+	"github.com/weighlock/weighlock/workload"
+)
+
+// inStep is a world in the first step of a spec, with all that the step waits for still to come.
+func inStep(t *testing.T, spec v1alpha1.RolloutSpec) *world {
+	t.Helper()
+	w := adoptedWorld(spec)
+	w.commit("b")
+	for range 20 {
+		w.step(100)
+		w.tick()
+		if w.route.progress.Phase == rollout.PhaseStep {
+			w.now = w.now.Add(settle)
+			return w
+		}
+	}
+	t.Fatal("no step was entered")
+	return nil
+}
+
+// onCopy is a world whose incumbent serves from the copy b, the workload not yet released.
+func onCopy(t *testing.T) *world {
+	t.Helper()
+	w := adoptedWorld(steps())
+	w.commit("b")
+	for range 20 {
+		w.step(100)
+		w.tick()
+		if w.route.progress.OnCopy {
+			return w
+		}
+	}
+	t.Fatal("the copy does not serve")
+	return nil
+}
+
+func actions(p rollout.Plan) []string {
+	var out []string
+	for _, a := range p.Actions {
+		out = append(out, a.String())
+	}
+	return out
+}
+
+// plan plans for a snapshot of the world that was changed.
+func (w *world) plan(change func(*rollout.Snapshot)) rollout.Plan {
+	s := w.snapshot()
+	change(&s)
+	return rollout.PlanFor(s, w.now)
+}
+
+func TestPlanFor_GuardsTheAutoscalerBeforeACopyIsMade(t *testing.T) {
+	t.Parallel()
+	w := adoptedWorld(canary())
+	w.scaler = &autoscaler{}
+	w.commit("b")
+	want := []string{"hold the workload", "keep the autoscaler from taking pods away", "record b", "copy b with 1 replicas"}
+	if diff := cmp.Diff(want, actions(w.step(100))); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
+}
+
+func TestPlanFor_LeavesAnAutoscalerAloneThatCannotBeGuarded(t *testing.T) {
+	t.Parallel()
+	w := inStep(t, canary())
+	p := w.plan(func(s *rollout.Snapshot) {
+		s.Autoscaler = &workload.Autoscaler{Name: "shop"}
+		s.Problem = &workload.Problem{Reason: "AutoscalerNotGuardable", Message: "KEDA owns it"}
+	})
+	if p.Reason != "AutoscalerNotGuardable" || !p.Stalled || slices.Contains(actions(p), "keep the autoscaler from taking pods away") {
+		t.Errorf("it does %v and says %s: %s", actions(p), p.Reason, p.Why)
+	}
+}
+
+func TestPlanFor_ProtectsACopyBeforeItTakesMoreThanHalfOfTheTraffic(t *testing.T) {
+	t.Parallel()
+	for weight, protects := range map[int32]bool{50: false, 51: true, 100: true} {
+		w := inStep(t, steps(v1alpha1.Step{Weight: new(int32(1))}, v1alpha1.Step{Weight: &weight}))
+		w.scaler = &autoscaler{guarded: true}
+		w.copies["b"].replicas, w.copies["b"].ready = 3, 3
+		w.now = w.now.Add(20 * time.Second)
+		got := actions(rollout.PlanFor(w.snapshot(), w.now))
+		if first := "give copy b an autoscaler and a disruption budget"; (got[0] == first) != protects || !strings.HasPrefix(got[len(got)-1], "route ") {
+			t.Errorf("before %d%% it does %v", weight, got)
+		}
+	}
+}
+
+func TestPlanFor_KeepsWhatAnAutoscalerAddedToACopy(t *testing.T) {
+	t.Parallel()
+	w := onCopy(t)
+	w.scaler, w.copies["b"].protected = &autoscaler{guarded: true}, true
+	w.copies["b"].replicas, w.copies["b"].ready = 7, 7
+	if got := actions(w.step(100)); len(got) > 0 {
+		t.Errorf("with 7 pods made by its autoscaler, and 3 of the workload, it does %v", got)
+	}
+	w.run(60)
+	if !slices.ContainsFunc(w.log, func(line string) bool { return strings.HasSuffix(line, "scale workload to 7") }) || w.ready() < 7 {
+		t.Errorf("the workload was not brought to the copy's size before traffic went back:\n%s", strings.Join(w.log, "\n"))
+	}
+	w = onCopy(t)
+	w.scaler, w.copies["b"].protected = &autoscaler{guarded: true}, true
+	w.copies["b"].replicas, w.copies["b"].ready = 7, 7
+	w.scale(0)
+	if got := actions(w.step(100)); !slices.Contains(got, "scale b to 0") {
+		t.Errorf("people scaled the workload to nothing, and it does %v: the copy must follow", got)
+	}
+}
+
+func TestPlanFor_KeepsCopiesAsTheyWereMade(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*workload.State)
+		want   string
+	}{
+		"policies":  {func(c *workload.State) { c.Permitted = false }, "bring the network policies of copy b up to date"},
+		"template":  {func(c *workload.State) { c.Template.Revision = "x" }, "copy b with 3 replicas"},
+		"protected": {func(c *workload.State) { c.Protected = false }, "give copy b an autoscaler and a disruption budget"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := onCopy(t).plan(func(s *rollout.Snapshot) { test.change(s.Copies["b"]) })
+			if diff := cmp.Diff([]string{test.want}, actions(p)); diff != "" {
+				t.Errorf("actions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPlanFor_TakesACopyOutOfTheTrafficThatSomebodyChanged(t *testing.T) {
+	t.Parallel()
+	p := inStep(t, canary()).plan(func(s *rollout.Snapshot) { s.Copies["b"].Running = []string{"b", "x"} })
+	if got := actions(p); p.Reason != "CopyChanged" || len(got) != 1 || got[0] != "route all to workload (Serving)" {
+		t.Errorf("it does %v: %s", got, p.Why)
+	}
+}
+
+func TestPlanFor_RefusesAMatchThatTheRouterCannotExpressFromACopy(t *testing.T) {
+	t.Parallel()
+	w := onCopy(t)
+	w.spec.Steps = []v1alpha1.Step{{Weight: new(int32(1))}, {Match: tenant("acme")}}
+	w.commit("c")
+	p := rollout.PlanFor(w.snapshot(), w.now)
+	if p.Reason != "StepUnsupported" || !strings.Contains(p.Why, "spec.steps[1].match") {
+		t.Errorf("it is %s: %s", p.Reason, p.Why)
+	}
+	p = w.plan(func(s *rollout.Snapshot) { s.RestToRoot = false })
+	if p.Reason != "Starting" {
+		t.Errorf("another router can, and it is %s: %s", p.Reason, p.Why)
+	}
+}
+
+func TestPlanFor_TriesAgainWhatTheMeshDidNotDoOnceTheSpecChanged(t *testing.T) {
+	t.Parallel()
+	w := inStep(t, canary())
+	w.mesh.crooked, w.thin["b"] = true, true
+	w.run(80)
+	if w.route.progress.Phase != rollout.PhaseSetBack {
+		t.Fatalf("the phase is %s, want SetBack", w.route.progress.Phase)
+	}
+	if record := w.record["b"]; record.Failed != "" {
+		t.Errorf("the revision is marked as failed (%s), and the mesh is to blame", record.Failed)
+	}
+	if p := rollout.PlanFor(w.snapshot(), w.now); p.Reason != "SetBack" || !p.Stalled || len(p.Actions) > 0 {
+		t.Errorf("it is %s, and does %v", p.Reason, actions(p))
+	}
+	if p := w.plan(func(s *rollout.Snapshot) { s.Generation++ }); p.Reason != "Starting" {
+		t.Errorf("the spec changed, and it is %s: %s", p.Reason, p.Why)
+	}
+}
+
+func TestPlanFor_BeginsNothingWhileTheMeshTakesNoRoute(t *testing.T) {
+	t.Parallel()
+	w := adoptedWorld(canary())
+	w.commit("b")
+	p := w.plan(func(s *rollout.Snapshot) { s.Route.Taken, s.Route.WrittenAt = false, w.now.Add(-time.Hour) })
+	if p.Reason != "RouteNotTaken" || !p.Stalled {
+		t.Errorf("it is %s: %s", p.Reason, p.Why)
+	}
+}
+
+func TestPlanFor_NeverPassesAMissingApproval(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []v1alpha1.DeadlinePolicy{"", v1alpha1.DeadlinePause, v1alpha1.DeadlineProceed} {
+		spec := canary()
+		spec.Steps[0].Approval, spec.Steps[0].OnDeadline, spec.Steps[0].Deadline = &v1alpha1.Approval{}, policy, duration(time.Minute)
+		w := inStep(t, spec)
+		w.run(300)
+		if len(w.violations) > 0 || w.route.progress.Step != 0 || w.route.progress.Phase != rollout.PhaseStep {
+			t.Errorf("with onDeadline %q it is at %s", policy, w.route.progress)
+		}
+	}
+}
+
+func TestPlanFor_DoesAsOnDeadlineSays(t *testing.T) {
+	t.Parallel()
+	for policy, want := range map[v1alpha1.DeadlinePolicy]string{
+		"": "Paused", v1alpha1.DeadlinePause: "Paused", v1alpha1.DeadlineRollback: "RolledBack", v1alpha1.DeadlineProceed: "Waiting",
+	} {
+		spec := canary()
+		spec.Steps[0].OnDeadline, spec.Steps[0].Deadline = policy, duration(time.Minute)
+		w := inStep(t, spec)
+		w.thin["b"] = true
+		w.run(300)
+		p := rollout.PlanFor(w.snapshot(), w.now)
+		if string(p.Status.State) != want {
+			t.Errorf("with onDeadline %q it is %s: %s", policy, p.Status.State, p.Why)
+		}
+		if unproven := p.Status.Candidate.Unproven; unproven != (policy == v1alpha1.DeadlineProceed) {
+			t.Errorf("with onDeadline %q the candidate is unproven: %t", policy, unproven)
+		}
+	}
+}
+
+func TestPlanFor_WarnsOfWhatNothingWaitsFor(t *testing.T) {
+	t.Parallel()
+	p := inStep(t, canary()).plan(func(s *rollout.Snapshot) {
+		s.Copies["b"].Changed = []string{"ConfigMap/settings"}
+		s.Route.Foreign = "argocd"
+		s.Others = []string{"PodMonitor/shop"}
+	})
+	warnings := strings.Join(p.Status.Warnings, "\n")
+	if !strings.Contains(warnings, "ConfigMap/settings") || !strings.Contains(warnings, "argocd") {
+		t.Errorf("the warnings are %q", warnings)
+	}
+	if diff := cmp.Diff([]string{"PodMonitor/shop"}, p.Status.AlsoSelecting); diff != "" {
+		t.Errorf("what also selects the pods (-want +got):\n%s", diff)
+	}
+}
