@@ -31,7 +31,11 @@ func (r *RolloutReconciler) act(ctx context.Context, obj *v1alpha1.Rollout, o *o
 	w, state := r.Workloads, o.snapshot.Workload
 	switch a := action.(type) {
 	case rollout.SetRoute:
-		return o.setRoute(ctx, a)
+		if err := o.setRoute(ctx, a); err != nil {
+			return err
+		}
+		r.inspect(ctx, o, a.Progress)
+		return nil
 	case rollout.ReleaseRoute:
 		return o.releaseRoute(ctx)
 	case rollout.Adopt:
@@ -54,6 +58,14 @@ func (r *RolloutReconciler) act(ctx context.Context, obj *v1alpha1.Rollout, o *o
 		return w.Unserve(ctx, o.ref)
 	case rollout.Copy:
 		return w.Copy(ctx, o.ref, state, a.Revision, a.Replicas)
+	case rollout.Guard:
+		return w.Guard(ctx, o.ref)
+	case rollout.Unguard:
+		return w.Unguard(ctx, o.ref)
+	case rollout.Protect:
+		return w.Protect(ctx, o.ref, a.Revision)
+	case rollout.Permit:
+		return w.Permit(ctx, o.ref, a.Revision)
 	case rollout.Scale:
 		return w.Scale(ctx, o.ref, a.Revision, a.Replicas)
 	case rollout.DeleteCopy:
@@ -63,6 +75,16 @@ func (r *RolloutReconciler) act(ctx context.Context, obj *v1alpha1.Rollout, o *o
 		return nil
 	default:
 		return fmt.Errorf("unknown action %T", action)
+	}
+}
+
+// inspect has what is not watched looked at when a step begins. It only warns, so nothing waits for it.
+func (r *RolloutReconciler) inspect(ctx context.Context, o *observation, progress rollout.Progress) {
+	if progress.Phase != rollout.PhaseStep {
+		return
+	}
+	if err := r.Workloads.Inspect(ctx, o.ref, progress.Candidate); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "inspecting what is not watched", "revision", progress.Candidate)
 	}
 }
 

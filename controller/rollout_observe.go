@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/analysis"
 	"github.com/weighlock/weighlock/analysis/monitor"
@@ -24,7 +25,9 @@ type observation struct {
 	ref      workload.Reference
 	target   router.Target
 	routers  []router.Router
-	answer   *monitor.Answer
+	// kinds of the routes.
+	kinds  []client.Object
+	answer *monitor.Answer
 }
 
 // observe gathers, from caches, what a plan is made from.
@@ -69,7 +72,7 @@ func (r *RolloutReconciler) observeRoutes(ctx context.Context, obj *v1alpha1.Rol
 		case err != nil:
 			return fmt.Errorf("observing the route: %w", err)
 		default:
-			r.watches.ensure(ctx, adapter)
+			o.kinds = append(o.kinds, r.watches.ensure(ctx, adapter)...)
 		}
 		all = append(all, seen)
 		o.snapshot.RestToRoot = o.snapshot.RestToRoot || adapter.Capabilities().RestToRoot
