@@ -1,9 +1,11 @@
 package kustomize_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -75,6 +77,55 @@ func TestSMI_PointsTheControllerAtPrometheus(t *testing.T) {
 	}
 }
 
+func TestSecrets_MayBeReadOneByOneWhereTheComponentIsUsed(t *testing.T) {
+	objects, err := build("components/secrets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := apply(t.Context(), objects); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		for _, object := range objects {
+			if err := server.Delete(context.Background(), object); err != nil {
+				t.Errorf("remove the component: %v", err)
+			}
+		}
+		until(t, "Secrets not to be read any more", func() bool { return !allowed(context.Background(), t, "get") })
+	}()
+	until(t, "Secrets to be read", func() bool { return allowed(t.Context(), t, "get") })
+	for _, verb := range []string{"list", "watch", "patch", "delete"} {
+		if allowed(t.Context(), t, verb) {
+			t.Errorf("%s is allowed", verb)
+		}
+	}
+}
+
+// allowed says whether the controller may do something with Secrets.
+func allowed(ctx context.Context, t *testing.T, verb string) bool {
+	t.Helper()
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:               "system:serviceaccount:" + namespace + ":weighlock",
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Resource: "secrets", Verb: verb, Namespace: "shop"},
+	}}
+	if err := server.Create(ctx, review); err != nil {
+		t.Fatal(err)
+	}
+	return review.Status.Allowed
+}
+
+// until waits for what the API server does a moment later.
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for range 200 {
+		if done() {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("waited in vain for %s", what)
+}
+
 func TestService_SelectsTheController(t *testing.T) {
 	service := &corev1.Service{}
 	if err := server.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "weighlock"}, service); err != nil {
@@ -103,6 +154,14 @@ func TestController_MayDoItsWorkAndNoMore(t *testing.T) {
 		{"apps", "controllerrevisions", "create", "shop", true},
 		{"", "services", "delete", "shop", true},
 		{"split.smi-spec.io", "trafficsplits", "patch", "shop", true},
+		{"networking.k8s.io", "networkpolicies", "create", "shop", true},
+		{"networking.k8s.io", "networkpolicies", "watch", "", true},
+		{"", "namespaces", "watch", "", true},
+		{"", "pods", "list", "shop", true},
+		{"", "persistentvolumeclaims", "get", "shop", true},
+		{"", "configmaps", "get", "shop", true},
+		{"policy.linkerd.io", "servers", "list", "shop", true},
+		{"security.istio.io", "authorizationpolicies", "list", "shop", true},
 		{"admissionregistration.k8s.io", "mutatingadmissionpolicies", "list", "", true},
 		{"", "events", "create", "shop", true},
 		{"", "serviceaccounts", "impersonate", "shop", true},
@@ -115,6 +174,12 @@ func TestController_MayDoItsWorkAndNoMore(t *testing.T) {
 		{"apps", "replicasets", "patch", "shop", false},
 		{"", "secrets", "get", "shop", false},
 		{"", "secrets", "get", namespace, false},
+		{"", "secrets", "list", "shop", false},
+		{"", "configmaps", "list", "shop", false},
+		{"", "configmaps", "patch", "shop", false},
+		{"", "namespaces", "patch", "shop", false},
+		{"", "pods", "delete", "shop", false},
+		{"security.istio.io", "authorizationpolicies", "patch", "shop", false},
 		{"", "pods", "create", "shop", false},
 		{"", "users", "impersonate", "", false},
 		{"", "groups", "impersonate", "", false},
