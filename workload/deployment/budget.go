@@ -1,9 +1,13 @@
 package deployment
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/workload"
 )
@@ -41,4 +45,24 @@ func (s *seen) twinTaken() *workload.Problem {
 		}
 	}
 	return nil
+}
+
+// SelectedBy lists the workloads whose pods a disruption budget selects, from caches.
+func SelectedBy(ctx context.Context, reader client.Reader, budget client.Object) ([]Subject, error) {
+	u, ok := budget.(*unstructured.Unstructured)
+	if !ok {
+		return nil, nil
+	}
+	all := &unstructured.UnstructuredList{}
+	all.SetGroupVersionKind(deploymentKind)
+	if err := reader.List(ctx, all, client.InNamespace(u.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list the workloads in %s: %w", u.GetNamespace(), err)
+	}
+	var subjects []Subject
+	for i := range all.Items {
+		if covers(u, templateLabels(&all.Items[i])) {
+			subjects = append(subjects, Subject{Namespace: u.GetNamespace(), Workload: all.Items[i].GetName()})
+		}
+	}
+	return subjects, nil
 }

@@ -66,7 +66,7 @@ type Subject struct {
 	Workload string
 	// Service is the name of the Service that the object is, or belongs to.
 	Service string
-	// Selects says that the object selects pods by their labels: it may concern every Rollout of the namespace.
+	// Selects says that the object is about the workloads whose pods it selects (see SelectedBy).
 	Selects bool
 	// Copies says that the object may concern every Rollout in the cluster that has copies (see CopiesIn).
 	Copies bool

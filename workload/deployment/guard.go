@@ -3,6 +3,7 @@ package deployment
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -151,12 +152,7 @@ func (p *protection) autoscaler() *workload.Autoscaler {
 
 // guards says that Weighlock keeps the autoscaler from taking pods away.
 func guards(scaler *unstructured.Unstructured) bool {
-	for _, entry := range scaler.GetManagedFields() {
-		if isGuard(entry) {
-			return policyOf(scaler) == policyDisabled
-		}
-	}
-	return false
+	return policyOf(scaler) == policyDisabled && slices.ContainsFunc(scaler.GetManagedFields(), isGuard)
 }
 
 func isGuard(entry metav1.ManagedFieldsEntry) bool {

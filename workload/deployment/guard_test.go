@@ -68,10 +68,10 @@ func (r *rig) applied(obj client.Object) *unstructured.Unstructured {
 	return u
 }
 
-// applyAs applies obj server-side, as git has it.
-func (r *rig) applyAs(manager string, obj client.Object, opts ...client.ApplyOption) error {
+// gitApply applies obj server-side.
+func (r *rig) gitApply(obj client.Object, opts ...client.ApplyOption) error {
 	r.Helper()
-	return server.Apply(r.Context(), client.ApplyConfigurationFromUnstructured(r.applied(obj)), append(opts, client.FieldOwner(manager))...)
+	return server.Apply(r.Context(), client.ApplyConfigurationFromUnstructured(r.applied(obj)), append(opts, client.FieldOwner("git"))...)
 }
 
 // kubectlApply applies obj client-side.
@@ -90,7 +90,7 @@ func (r *rig) kubectlApply(obj client.Object) error {
 
 // writers are the ways in which people write objects; each can be repeated.
 var writers = map[string]func(*rig, client.Object) error{
-	"server-side apply": func(r *rig, obj client.Object) error { return r.applyAs("git", obj) },
+	"server-side apply": func(r *rig, obj client.Object) error { return r.gitApply(obj) },
 	"kubectl apply":     (*rig).kubectlApply,
 	"create and update": func(r *rig, obj client.Object) error {
 		current := &autoscalingv2.HorizontalPodAutoscaler{}
@@ -269,7 +269,7 @@ func TestGuard_DoesNotFightWhoTakesTheFieldBack(t *testing.T) {
 		"git applies it by force": {func(r *rig) error {
 			mine := newAutoscaler(r.ref.Namespace, "checkout")
 			mine.Spec.Behavior = scaleDown(autoscalingv2.HPAScalingRules{SelectPolicy: new(autoscalingv2.MaxChangePolicySelect)})
-			return r.applyAs("git", mine, client.ForceOwnership)
+			return r.gitApply(mine, client.ForceOwnership)
 		}, "git", false},
 		"an operator updates it": {func(r *rig) error {
 			current := r.autoscaler("checkout")
@@ -282,7 +282,7 @@ func TestGuard_DoesNotFightWhoTakesTheFieldBack(t *testing.T) {
 			clock := clocktesting.NewFakePassiveClock(time.Now())
 			r.Adapter = deployment.New(deployment.Options{Reader: informers, Writer: server, Mapper: server.RESTMapper(), Clock: clock})
 			r.make(shape{})
-			r.must("write the autoscaler", r.applyAs("git", newAutoscaler(r.ref.Namespace, "checkout")))
+			r.must("write the autoscaler", r.gitApply(newAutoscaler(r.ref.Namespace, "checkout")))
 			r.until("the autoscaler", func(o *workload.Observation) bool { return o.Problem == nil && o.Autoscaler != nil })
 			r.must("guard", r.Guard(t.Context(), r.ref))
 			r.until("the guard", func(o *workload.Observation) bool { return o.Problem == nil && o.Autoscaler.Guarded })
@@ -313,16 +313,90 @@ func TestGuard_DoesNotFightWhoTakesTheFieldBack(t *testing.T) {
 func TestGuard_RefusesAnAutoscalerThatChangedSinceItWasLookedAt(t *testing.T) {
 	r := newRig(t)
 	r.make(shape{})
-	r.must("write the autoscaler", r.applyAs("git", newAutoscaler(r.ref.Namespace, "checkout")))
+	r.must("write the autoscaler", r.gitApply(newAutoscaler(r.ref.Namespace, "checkout")))
 	r.until("the autoscaler", func(o *workload.Observation) bool { return o.Problem == nil && o.Autoscaler != nil })
 	stale := r.snapshot()
 	mine := newAutoscaler(r.ref.Namespace, "checkout")
 	mine.Spec.Behavior = scaleDown(autoscalingv2.HPAScalingRules{SelectPolicy: new(autoscalingv2.MinChangePolicySelect)})
-	r.must("claim the field in git", r.applyAs("git", mine))
+	r.must("claim the field in git", r.gitApply(mine))
 	if err := stale.Guard(t.Context(), r.ref); err == nil {
 		t.Error("it was forced over what git has said by now")
 	}
 	if policy := *r.autoscaler("checkout").Spec.Behavior.ScaleDown.SelectPolicy; policy != autoscalingv2.MinChangePolicySelect {
 		t.Errorf("the policy is %s", policy)
+	}
+}
+
+func TestSubjectOf_TellsWhomAnAutoscalerAndABudgetAreAbout(t *testing.T) {
+	r := newRig(t)
+	r.make(shape{})
+	r.create(newDeployment(r.ref.Namespace, "cart", "v1"))
+	asCached := func(obj client.Object) *unstructured.Unstructured {
+		u := r.applied(obj)
+		u.SetLabels(nil)
+		return u
+	}
+	for name, test := range map[string]struct {
+		obj  *unstructured.Unstructured
+		want deployment.Subject
+	}{
+		"an autoscaler": {asCached(newAutoscaler(r.ref.Namespace, "any")), deployment.Subject{Namespace: r.ref.Namespace, Workload: "checkout"}},
+		"a budget":      {asCached(aBudget(r.ref.Namespace)), deployment.Subject{Namespace: r.ref.Namespace, Selects: true}},
+	} {
+		if diff := cmp.Diff(test.want, deployment.SubjectOf(test.obj)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		test.obj.SetLabels(map[string]string{v1alpha1.LabelRollout: "rollout"})
+		if got := deployment.SubjectOf(test.obj); got.Rollout != "rollout" || got.Selects {
+			t.Errorf("%s of a copy: %+v", name, got)
+		}
+	}
+	eventually(t, "the workload that a budget selects", func() error {
+		selected, err := deployment.SelectedBy(t.Context(), informers, asCached(aBudget(r.ref.Namespace)))
+		if diff := cmp.Diff([]deployment.Subject{{Namespace: r.ref.Namespace, Workload: "checkout"}}, selected); diff != "" {
+			return errors.Join(errors.New(diff), err)
+		}
+		return err
+	})
+}
+
+func TestChanged_IsDeafToWhatAutoscalersReport(t *testing.T) {
+	r := newRig(t)
+	r.create(newAutoscaler(r.ref.Namespace, "checkout"))
+	cached := func() *unstructured.Unstructured {
+		u := &unstructured.Unstructured{}
+		u.SetGroupVersionKind(autoscalingv2.SchemeGroupVersion.WithKind("HorizontalPodAutoscaler"))
+		eventually(t, "the cache to be up to date", func() error {
+			if err := informers.Get(t.Context(), client.ObjectKey{Namespace: r.ref.Namespace, Name: "checkout"}, u); err != nil {
+				return err
+			}
+			if live := r.autoscaler("checkout"); live.ResourceVersion != u.GetResourceVersion() {
+				return errors.New("it lags behind")
+			}
+			return nil
+		})
+		return u
+	}
+	first := cached()
+	if _, kept := first.Object["status"]; kept || len(first.GetManagedFields()) > 0 {
+		t.Errorf("the cache holds more than it needs: %v", first.Object)
+	}
+	live := r.autoscaler("checkout")
+	live.Status.DesiredReplicas = 3
+	r.must("report", server.Status().Update(t.Context(), live))
+	second := cached()
+	if first.GetResourceVersion() == second.GetResourceVersion() || deployment.Changed(first, second) {
+		t.Error("a report is taken for a change")
+	}
+	live = r.autoscaler("checkout")
+	live.Spec.MaxReplicas = 12
+	r.must("change it", server.Update(t.Context(), live))
+	third := cached()
+	if !deployment.Changed(second, third) {
+		t.Error("a change is not seen")
+	}
+	d := unstructuredDeployment()
+	if !deployment.Changed(d, d) {
+		t.Error("a Deployment's status is not seen")
 	}
 }

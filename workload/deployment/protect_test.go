@@ -51,8 +51,8 @@ func (r *rig) budget(name string) *policyv1.PodDisruptionBudget {
 func (r *rig) unprotected(objects ...func(namespace string) client.Object) (revision string) {
 	r.Helper()
 	o, _, second := r.candidate()
-	for _, make := range objects {
-		r.create(make(r.ref.Namespace))
+	for _, newObject := range objects {
+		r.create(newObject(r.ref.Namespace))
 	}
 	r.copy(o, second, 2)
 	return second

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -138,12 +139,7 @@ func giveUpPatch(u *unstructured.Unstructured) []byte {
 
 // raised says that Weighlock still claims the size of the workload.
 func raised(deployment *unstructured.Unstructured) bool {
-	for _, entry := range deployment.GetManagedFields() {
-		if isRaise(entry) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(deployment.GetManagedFields(), isRaise)
 }
 
 // isRaise says that a manager is Weighlock by its raise of a size: all else that it writes is applied.
