@@ -4,6 +4,7 @@ package workload
 
 import (
 	"context"
+	"time"
 )
 
 // Adapter does with one kind of workload what a rollout needs. Reads come from caches. Writes are
@@ -32,10 +33,22 @@ type Adapter interface {
 
 	// Copy makes the copy that runs a recorded revision, and its track service.
 	Copy(ctx context.Context, ref Reference, state *State, revision string, replicas int32) error
-	// Scale sets the replicas of a copy.
+	// Scale sets the replicas of a copy; with an empty revision it raises those of the workload itself.
 	Scale(ctx context.Context, ref Reference, revision string, replicas int32) error
 	// DeleteCopy removes a copy and its track service.
 	DeleteCopy(ctx context.Context, ref Reference, revision string) error
+
+	// Guard keeps the workload's autoscaler from taking pods away, Unguard gives back what was there.
+	Guard(ctx context.Context, ref Reference) error
+	Unguard(ctx context.Context, ref Reference) error
+	// Protect gives a copy an autoscaler, which only adds pods, and a disruption budget after those of the workload.
+	Protect(ctx context.Context, ref Reference, revision string) error
+	// Permit brings a copy's twins of network policies up to date.
+	Permit(ctx context.Context, ref Reference, revision string) error
+
+	// Inspect looks at what is not watched: config that changed in place since the copy was made, and further objects
+	// that select the workload's pods and not the copy's. What it finds is kept on the copy, for Observe to tell.
+	Inspect(ctx context.Context, ref Reference, revision string) error
 
 	// Serve makes the track service of the workload itself; Unserve removes it.
 	Serve(ctx context.Context, ref Reference, state *State) error
@@ -78,8 +91,22 @@ type Observation struct {
 	// HeldByAdmission says that a policy in the cluster pauses an adopted workload in the
 	// write that changes its template.
 	HeldByAdmission bool
+	// Autoscaler of the workload; nil when it has none.
+	Autoscaler *Autoscaler
+	// Others are further objects that select the workload's pods, and not its copies', as Kind/name, sorted: they
+	// don't apply to a candidate.
+	Others []string
 	// Problem says why the workload can't be handled as it is and what to do; empty when it can.
 	Problem *Problem
+}
+
+// Autoscaler is what scales the workload.
+type Autoscaler struct {
+	Name string
+	// Guarded says that Weighlock keeps it from taking pods away.
+	Guarded bool
+	// Window is how far it looks back before it takes pods away.
+	Window time.Duration
 }
 
 // Problem is a reason not to go on, as a condition has it.
@@ -137,6 +164,13 @@ type State struct {
 	Adopted bool
 	// Deleting says that the object is on its way out.
 	Deleting bool
+	// Protected says that a copy has the autoscaler and the disruption budget that the workload has; Autoscaled that an
+	// autoscaler of its own adds to its replicas.
+	Protected, Autoscaled bool
+	// Permitted says that a copy's twins of network policies are as they should be.
+	Permitted bool
+	// Changed are the ConfigMaps and Secrets that changed in place since the copy was made, as Kind/name, sorted.
+	Changed []string
 	// Stuck is why it makes no progress, past its progress deadline; empty while it does.
 	Stuck string
 }
