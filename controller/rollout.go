@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/fluxcd/pkg/runtime/conditions"
 	fluxcontroller "github.com/fluxcd/pkg/runtime/controller"
-	"github.com/fluxcd/pkg/runtime/patch"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	kerrors "k8s.io/apimachinery/pkg/util/errors"
@@ -52,6 +52,8 @@ type RolloutReconciler struct {
 	Monitor *monitor.Monitor
 	// Expectations know which of Weighlock's writes the caches don't show yet.
 	Expectations *Expectations
+	// Freshness says whether the caches show what there is, before the first write for a Rollout.
+	Freshness *Freshness
 	// Events gets what people should know.
 	Events record.EventRecorder
 	// Metrics of the reconciliations.
@@ -72,12 +74,15 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (re
 	obj := &v1alpha1.Rollout{}
 	if err := r.Client.Get(ctx, req.NamespacedName, obj); err != nil {
 		r.Monitor.Forget(req.String())
+		r.Freshness.Forget(req.String())
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	patcher := patch.NewSerialPatcher(obj, r.Client)
+	before := obj.DeepCopy()
 	defer func() {
 		r.Metrics.RecordDuration(ctx, obj, start)
-		err = r.patch(ctx, patcher, obj, err)
+		if stale := r.patch(ctx, before, obj, &err); stale {
+			result = ctrl.Result{RequeueAfter: soon}
+		}
 	}()
 	if obj.DeletionTimestamp.IsZero() && controllerutil.AddFinalizer(obj, v1alpha1.Finalizer) {
 		return ctrl.Result{RequeueAfter: soon}, nil
@@ -96,17 +101,28 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (re
 func (r *RolloutReconciler) advance(ctx context.Context, obj *v1alpha1.Rollout) (ctrl.Result, error) {
 	seen, err := r.observe(ctx, obj)
 	if err != nil {
-		conditions.MarkFalse(obj, v1alpha1.ConditionReady, "ObservationFailed", "%s", err)
+		conditions.MarkFalse(obj, v1alpha1.ConditionReady, v1alpha1.ReasonObservationFailed, "%s", err)
 		return ctrl.Result{}, err
 	}
 	now := r.Clock.Now()
 	plan := rollout.PlanFor(seen.snapshot, now)
 	r.weigh(obj, seen, plan)
+	if fresh, err := r.fresh(ctx, obj, seen, plan); err != nil || !fresh {
+		return ctrl.Result{RequeueAfter: soon}, err
+	}
 	if err := r.apply(ctx, obj, seen, plan); err != nil {
 		return r.failed(ctx, obj, plan, err)
 	}
 	r.report(ctx, obj, seen, plan)
 	return next(plan, seen, now), nil
+}
+
+// fresh says whether a plan may be acted on: a plan made from caches that lag behind does harm.
+func (r *RolloutReconciler) fresh(ctx context.Context, obj *v1alpha1.Rollout, o *observation, plan rollout.Plan) (bool, error) {
+	if len(plan.Actions) == 0 {
+		return true, nil
+	}
+	return r.Freshness.Fresh(ctx, obj, o.kinds)
 }
 
 // next says when to look again if nothing changes before.
@@ -142,31 +158,59 @@ func (r *RolloutReconciler) failed(ctx context.Context, obj *v1alpha1.Rollout, p
 		r.stall(obj, problem.Problem.Reason, problem.Problem.Message)
 		return ctrl.Result{RequeueAfter: obstacleInterval}, nil
 	case errors.As(err, &unsupported):
-		r.stall(obj, "RouterUnsupported", unsupported.Message)
+		r.stall(obj, v1alpha1.ReasonRouterUnsupported, unsupported.Message)
 		return ctrl.Result{RequeueAfter: obstacleInterval}, nil
 	}
 	ctrl.LoggerFrom(ctx).V(1).Info("plan interrupted", "reason", plan.Reason, "why", plan.Why)
 	conditions.Delete(obj, v1alpha1.ConditionStalled)
-	conditions.MarkReconciling(obj, "Retrying", "%s: %s", plan.Why, err)
-	conditions.MarkFalse(obj, v1alpha1.ConditionReady, "ApplyFailed", "%s", err)
+	conditions.MarkReconciling(obj, v1alpha1.ReasonRetrying, "%s: %s", plan.Why, err)
+	conditions.MarkFalse(obj, v1alpha1.ConditionReady, v1alpha1.ReasonApplyFailed, "%s", err)
 	obj.Status.ObservedGeneration = obj.Generation
 	return ctrl.Result{}, err
 }
 
-// patch writes what changed of the object in one go: conditions, status and finalizers.
-func (r *RolloutReconciler) patch(ctx context.Context, patcher *patch.SerialPatcher, obj *v1alpha1.Rollout, reconcileErr error) error {
-	err := patcher.Patch(ctx, obj, patch.WithOwnedConditions{
-		Conditions: []string{v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled},
-	}, patch.WithFieldOwner(v1alpha1.FieldManager))
+// patch writes what changed of the object: its finalizers, or else its status in one call. It returns whether the object
+// is not the one that was looked at any more: then nothing was written, and it must be looked at again.
+func (r *RolloutReconciler) patch(ctx context.Context, before, obj *v1alpha1.Rollout, reconcileErr *error) (stale bool) {
+	after := before.DeepCopy()
+	var err error
+	if slices.Equal(before.Finalizers, obj.Finalizers) {
+		after.Status = obj.Status
+		err = r.write(ctx, before, after, func(p client.Patch) error {
+			return r.Client.Status().Patch(ctx, after, p, client.FieldOwner(v1alpha1.FieldManager))
+		})
+	} else {
+		after.Finalizers = obj.Finalizers
+		err = r.write(ctx, before, after, func(p client.Patch) error {
+			return r.Client.Patch(ctx, after, p, client.FieldOwner(v1alpha1.FieldManager))
+		})
+	}
 	if !obj.DeletionTimestamp.IsZero() {
 		// The last patch takes the finalizer off, and what comes after it finds nothing.
-		err = kerrors.FilterOut(err, apierrors.IsNotFound)
+		err = client.IgnoreNotFound(err)
 	}
 	r.Metrics.RecordReadiness(ctx, obj)
 	r.Metrics.RecordReconciling(ctx, obj)
 	r.Metrics.RecordStalled(ctx, obj)
-	if err != nil {
-		return kerrors.NewAggregate([]error{reconcileErr, fmt.Errorf("writing the status: %w", err)})
+	switch {
+	case apierrors.IsConflict(err):
+		return true
+	case err != nil:
+		*reconcileErr = kerrors.NewAggregate([]error{*reconcileErr, fmt.Errorf("writing the status: %w", err)})
 	}
-	return reconcileErr
+	return false
+}
+
+// write patches before to after, if they differ, on the very object that was looked at: lists, such as the conditions,
+// are written whole.
+func (r *RolloutReconciler) write(ctx context.Context, before, after *v1alpha1.Rollout, send func(client.Patch) error) error {
+	changes, err := client.MergeFrom(before).Data(after)
+	if err != nil || string(changes) == "{}" {
+		return err
+	}
+	if err := send(client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return err
+	}
+	r.Expectations.Reported(after)
+	return nil
 }

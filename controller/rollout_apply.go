@@ -133,10 +133,10 @@ func (r *RolloutReconciler) announce(obj *v1alpha1.Rollout, o *observation, plan
 		}
 		r.Events.Event(obj, kind, a.Event, plan.Why)
 	case rollout.Copy:
-		r.Events.Event(obj, corev1.EventTypeNormal, "Started", strings.TrimSpace(plan.Why+o.origin()))
+		r.Events.Event(obj, corev1.EventTypeNormal, v1alpha1.ReasonStarted, strings.TrimSpace(plan.Why+o.origin()))
 	case rollout.Disown:
 		if a.Reason != "" {
-			r.Events.Event(obj, corev1.EventTypeWarning, "LeftPaused", "the workload is left paused: "+a.Reason)
+			r.Events.Event(obj, corev1.EventTypeWarning, v1alpha1.ReasonLeftPaused, "the workload is left paused: "+a.Reason)
 		}
 	}
 }

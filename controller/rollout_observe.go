@@ -68,7 +68,7 @@ func (r *RolloutReconciler) observeRoutes(ctx context.Context, obj *v1alpha1.Rol
 		var unsupported *router.UnsupportedError
 		switch {
 		case errors.As(err, &unsupported):
-			o.snapshot.Obstacle = &workload.Problem{Reason: "RouterUnsupported", Message: unsupported.Message}
+			o.snapshot.Obstacle = &workload.Problem{Reason: v1alpha1.ReasonRouterUnsupported, Message: unsupported.Message}
 		case err != nil:
 			return fmt.Errorf("observing the route: %w", err)
 		default:
@@ -164,13 +164,13 @@ func stepObstacle(steps []v1alpha1.Step, routers []router.Router) *workload.Prob
 	for i, step := range steps {
 		for _, adapter := range routers {
 			if message := inexpressible(step, adapter.Capabilities()); message != "" {
-				return &workload.Problem{Reason: "StepUnsupported", Message: fmt.Sprintf("spec.steps[%d]: %s", i, message)}
+				return &workload.Problem{Reason: v1alpha1.ReasonStepUnsupported, Message: fmt.Sprintf("spec.steps[%d]: %s", i, message)}
 			}
 		}
 		for j, match := range step.Match {
 			for k, header := range match.Headers {
 				if _, err := regexp.Compile(header.Regex); err != nil {
-					return &workload.Problem{Reason: "InvalidRegex", Message: fmt.Sprintf("spec.steps[%d].match[%d].headers[%d].regex is not RE2: %s", i, j, k, err)}
+					return &workload.Problem{Reason: v1alpha1.ReasonInvalidRegex, Message: fmt.Sprintf("spec.steps[%d].match[%d].headers[%d].regex is not RE2: %s", i, j, k, err)}
 				}
 			}
 		}
@@ -203,7 +203,7 @@ func (r *RolloutReconciler) observeVerdict(obj *v1alpha1.Rollout, o *observation
 	case answer.Err == nil:
 	case answer.IsFieldError():
 		if o.snapshot.Obstacle == nil {
-			o.snapshot.Obstacle = &workload.Problem{Reason: "InvalidAnalysis", Message: answer.Err.Error()}
+			o.snapshot.Obstacle = &workload.Problem{Reason: v1alpha1.ReasonInvalidAnalysis, Message: answer.Err.Error()}
 		}
 		return
 	default:

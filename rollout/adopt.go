@@ -19,13 +19,13 @@ func adopt(v *view) *Plan {
 	}
 	// Whether it has rolled to its template is known only once it is labelled: caches hold others in part.
 	if rolling := len(w.Running) > 1; !rolling && !w.Adopted {
-		return doing(v1alpha1.StateAdopting, "Adopting", "labelling the workload", Adopt{})
+		return doing(v1alpha1.StateAdopting, v1alpha1.ReasonAdopting, "labelling the workload", Adopt{})
 	}
 	if w.Replicas > 0 && (len(w.Running) != 1 || (!w.Rolled && !w.Paused)) {
-		return waiting(v1alpha1.StateAdopting, "Adopting", "the workload is in the middle of a roll",
+		return waiting(v1alpha1.StateAdopting, v1alpha1.ReasonAdopting, "the workload is in the middle of a roll",
 			fmt.Sprintf("the workload to finish rolling: %d of %d pods ready", w.Ready, w.Replicas))
 	}
-	p := doing(v1alpha1.StateAdopting, "Adopting", "")
+	p := doing(v1alpha1.StateAdopting, v1alpha1.ReasonAdopting, "")
 	if !w.Served {
 		p.Actions = append(p.Actions, Serve{})
 	}
@@ -35,7 +35,7 @@ func adopt(v *view) *Plan {
 	}
 	if _, known := v.Records[incumbent]; !known {
 		if incumbent != v.want {
-			return stall("PausedMidway", fmt.Sprintf("the workload %s is paused, and its template is not the one that its pods run: resume it, or set the template back, then it will be adopted", w.Name))
+			return stall(v1alpha1.ReasonPausedMidway, fmt.Sprintf("the workload %s is paused, and its template is not the one that its pods run: resume it, or set the template back, then it will be adopted", w.Name))
 		}
 		p.Actions = append(p.Actions, Record{Template: w.Template})
 	}
@@ -48,7 +48,7 @@ func adopt(v *view) *Plan {
 	p.Actions = append(p.Actions, SetRoute{
 		Traffic:  Traffic{Total: v.total},
 		Progress: Progress{Phase: PhaseServing, Incumbent: incumbent, Reason: "adopted"},
-		Event:    "Adopted",
+		Event:    v1alpha1.ReasonAdopted,
 	})
 	return p
 }
@@ -59,5 +59,5 @@ func relabel(v *view) *Plan {
 	if v.progress.Phase == "" || v.Problem != nil || v.Workload == nil || v.Workload.Adopted {
 		return nil
 	}
-	return doing(v1alpha1.StateProgressing, "Relabelling", "the workload lost its labels: writing them again", Adopt{})
+	return doing(v1alpha1.StateProgressing, v1alpha1.ReasonRelabelling, "the workload lost its labels: writing them again", Adopt{})
 }

@@ -14,15 +14,15 @@ func finalize(v *view) *Plan {
 		return nil
 	}
 	if v.Workload == nil {
-		return doing(v1alpha1.StateDeleting, "Deleting", "the workload is gone: removing what was made", v.cleanup(Finish{})...)
+		return doing(v1alpha1.StateDeleting, v1alpha1.ReasonDeleting, "the workload is gone: removing what was made", v.cleanup(Finish{})...)
 	}
 	if v.Route.Exists && v.progress.Phase != "" {
 		if p := v.bringHome(); p != nil {
 			return p
 		}
-		return doing(v1alpha1.StateDeleting, "Deleting", "all traffic is on the workload: giving the service back", ReleaseRoute{})
+		return doing(v1alpha1.StateDeleting, v1alpha1.ReasonDeleting, "all traffic is on the workload: giving the service back", ReleaseRoute{})
 	}
-	p := doing(v1alpha1.StateDeleting, "Deleting", "removing what was made")
+	p := doing(v1alpha1.StateDeleting, v1alpha1.ReasonDeleting, "removing what was made")
 	if v.Route.Exists {
 		p.Actions = append(p.Actions, ReleaseRoute{})
 		return p
@@ -65,7 +65,7 @@ func (v *view) releasable() bool {
 func (v *view) bringHome() *Plan {
 	home := Traffic{Total: v.total}
 	if !v.Route.Holds(home) {
-		p := doing(v1alpha1.StateDeleting, "Deleting", "putting all traffic on the workload")
+		p := doing(v1alpha1.StateDeleting, v1alpha1.ReasonDeleting, "putting all traffic on the workload")
 		needed := int32(1)
 		if v.progress.OnCopy && v.releasable() {
 			if v.Workload.Paused && !v.drained(p) {
@@ -93,11 +93,11 @@ func (v *view) bringHome() *Plan {
 		p.Actions = append(p.Actions, SetRoute{
 			Traffic:  home,
 			Progress: Progress{Phase: PhaseServing, Incumbent: v.homeRevision(), Reason: "the Rollout is being deleted"},
-			Event:    "Released",
+			Event:    v1alpha1.ReasonReleased,
 		})
 		return p
 	}
-	p := waiting(v1alpha1.StateDeleting, "Deleting", "all traffic is on the workload", "the mesh to take the route")
+	p := waiting(v1alpha1.StateDeleting, v1alpha1.ReasonDeleting, "all traffic is on the workload", "the mesh to take the route")
 	if !v.settled(p) {
 		return p
 	}

@@ -26,7 +26,7 @@ func (v *view) gates(p *Plan, step v1alpha1.Step) []gate {
 	var closed []gate
 	if step.Hold != nil {
 		if end := v.Route.TakenAt.Add(step.Hold.Duration); !v.reached(p, end) {
-			closed = append(closed, gate{reason: "Holding", missing: "the hold to end at " + end.UTC().Format(time.TimeOnly)})
+			closed = append(closed, gate{reason: v1alpha1.ReasonHolding, missing: "the hold to end at " + end.UTC().Format(time.TimeOnly)})
 		}
 	}
 	if g := v.analysisGate(step); g != nil && !v.proceeds(step) {
@@ -34,10 +34,10 @@ func (v *view) gates(p *Plan, step v1alpha1.Step) []gate {
 	}
 	if v.misrouted() != "" {
 		v.reached(p, v.Route.TakenAt.Add(shareGrace))
-		closed = append(closed, gate{reason: "Misrouted", missing: "the mesh to send the candidate the share that was asked for"})
+		closed = append(closed, gate{reason: v1alpha1.ReasonMisrouted, missing: "the mesh to send the candidate the share that was asked for"})
 	}
 	if step.Approval != nil {
-		closed = append(closed, gate{reason: "ApprovalNeeded", missing: "a person's approval"})
+		closed = append(closed, gate{reason: v1alpha1.ReasonApprovalNeeded, missing: "a person's approval"})
 	}
 	return closed
 }
@@ -52,13 +52,13 @@ func (v *view) analysisGate(step v1alpha1.Step) *gate {
 	case !v.weighs(step):
 		return nil
 	case v.Outage != "":
-		return &gate{reason: "MetricsUnavailable", missing: "metrics", detail: v.Outage}
+		return &gate{reason: v1alpha1.ReasonMetricsUnavailable, missing: "metrics", detail: v.Outage}
 	case v.Verdict == nil:
-		return &gate{reason: "Weighing", missing: "the first numbers"}
+		return &gate{reason: v1alpha1.ReasonWeighing, missing: "the first numbers"}
 	case v.Verdict.Outcome == v1alpha1.OutcomePass:
 		return nil
 	default:
-		return &gate{reason: "Weighing", missing: "a verdict", detail: v.Verdict.Message}
+		return &gate{reason: v1alpha1.ReasonWeighing, missing: "a verdict", detail: v.Verdict.Message}
 	}
 }
 

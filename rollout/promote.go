@@ -12,7 +12,7 @@ func (v *view) promote(p *Plan) *Plan {
 	c := v.candidate
 	size := v.size()
 	p.Status.State = v1alpha1.StatePromoting
-	p.Reason = "Promoting"
+	p.Reason = v1alpha1.ReasonPromoting
 	p.Actions = append(p.Actions, resize(v.want, c, size)...)
 	if len(p.Actions) > 0 || c.Ready < size {
 		p.Why = "the gates of the last step are open: the copy grows to the workload's size"
@@ -25,7 +25,7 @@ func (v *view) promote(p *Plan) *Plan {
 	p.Actions = append(p.Actions, SetRoute{
 		Traffic:  Traffic{Incumbent: v.want, Total: v.total},
 		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, OnCopy: true, Unproven: v.unproven(), Reason: "promoted"},
-		Event:    "Promoted",
+		Event:    v1alpha1.ReasonPromoted,
 	})
 	return p
 }
@@ -45,7 +45,7 @@ func reunite(v *view) *Plan {
 	if v.progress.Phase != PhaseServing || !v.progress.OnCopy || v.want != v.progress.Incumbent {
 		return nil
 	}
-	p := doing(v1alpha1.StatePromoting, "Promoting", "the copy serves while the workload is brought up to "+v.want)
+	p := doing(v1alpha1.StatePromoting, v1alpha1.ReasonPromoting, "the copy serves while the workload is brought up to "+v.want)
 	w, size := v.Workload, v.size()
 	if v.incumbent == nil || !v.incumbent.Served {
 		p.Why = "the copy that serves is gone: making it again"
@@ -71,7 +71,7 @@ func reunite(v *view) *Plan {
 	p.Actions = append(p.Actions, SetRoute{
 		Traffic:  Traffic{Total: v.total},
 		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, Unproven: v.progress.Unproven, Reason: "promoted, and back on the workload"},
-		Event:    "Completed",
+		Event:    v1alpha1.ReasonCompleted,
 	})
 	return p
 }

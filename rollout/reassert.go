@@ -24,7 +24,7 @@ func reassert(v *view) *Plan {
 		return v.targetUnready("the route doesn't ask for what it should")
 	}
 	if v.Route.Foreign != "" {
-		p := waiting(v1alpha1.StateProgressing, "RouteContested", "the route is written by "+v.Route.Foreign+" again and again: take it out of what "+v.Route.Foreign+" applies", "the time to write the route again")
+		p := waiting(v1alpha1.StateProgressing, v1alpha1.ReasonRouteContested, "the route is written by "+v.Route.Foreign+" again and again: take it out of what "+v.Route.Foreign+" applies", "the time to write the route again")
 		if !v.reached(p, v.Route.WrittenAt.Add(reassertInterval)) {
 			return p
 		}
@@ -33,7 +33,7 @@ func reassert(v *view) *Plan {
 	if v.Route.Foreign != "" {
 		why = "the route was changed by " + v.Route.Foreign + ": writing it again"
 	}
-	return doing(v1alpha1.StateProgressing, "RouteReasserted", why, SetRoute{Traffic: want, Progress: v.progress, Event: "RouteReasserted", Warning: v.Route.Foreign != ""})
+	return doing(v1alpha1.StateProgressing, v1alpha1.ReasonRouteReasserted, why, SetRoute{Traffic: want, Progress: v.progress, Event: v1alpha1.ReasonRouteReasserted, Warning: v.Route.Foreign != ""})
 }
 
 // traffic is what the route should ask for, by the progress it remembers.

@@ -20,7 +20,7 @@ func natively(v *view) *Plan {
 		return nil
 	}
 	return v.takeAsItIs(v.want+" was rolled out past its steps, and serves", SetRoute{
-		Progress: Progress{Reason: "rolled out past its steps"}, Event: "RolledNatively", Warning: true,
+		Progress: Progress{Reason: "rolled out past its steps"}, Event: v1alpha1.ReasonRolledNatively, Warning: true,
 	})
 }
 
@@ -35,7 +35,7 @@ func rescue(v *view) *Plan {
 		return v.mixed()
 	}
 	why := v.mixture() + ": " + v.progress.Incumbent + " serves from a copy"
-	p := doing(v1alpha1.StateProgressing, "Rescuing", why)
+	p := doing(v1alpha1.StateProgressing, v1alpha1.ReasonRescuing, why)
 	size, revision := v.size(), v.progress.Incumbent
 	c := v.Copies[revision]
 	switch {
@@ -48,7 +48,7 @@ func rescue(v *view) *Plan {
 		p.Status.WaitingFor = "a copy of the incumbent to be ready"
 		return p
 	}
-	route := SetRoute{Traffic: v.traffic(), Progress: v.progress, Event: "Rescued", Warning: true}
+	route := SetRoute{Traffic: v.traffic(), Progress: v.progress, Event: v1alpha1.ReasonRescued, Warning: true}
 	route.Progress.OnCopy = true
 	route.Traffic.Incumbent = revision
 	if len(route.Traffic.Match) > 0 && v.RestToRoot {
@@ -95,7 +95,7 @@ func (v *view) mixture() string {
 
 // mixed says that a workload was frozen in mid-roll, which only a person can resolve.
 func (v *view) mixed() *Plan {
-	return stall("Mixed", v.mixture()+": resume it to let it finish")
+	return stall(v1alpha1.ReasonMixed, v.mixture()+": resume it to let it finish")
 }
 
 // runsOnly says whether all pods that a track has run one revision.
@@ -110,5 +110,5 @@ func mend(v *view) *Plan {
 	if v.progress.Phase != PhaseStep || c == nil || runsOnly(c, v.progress.Candidate) {
 		return nil
 	}
-	return v.withdraw("CopyChanged", fmt.Sprintf("pods of the copy %s run %s: somebody changed it", c.Name, strings.Join(c.Running, " and ")))
+	return v.withdraw(v1alpha1.ReasonCopyChanged, fmt.Sprintf("pods of the copy %s run %s: somebody changed it", c.Name, strings.Join(c.Running, " and ")))
 }

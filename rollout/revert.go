@@ -9,7 +9,7 @@ func revert(v *view) *Plan {
 	}
 	switch v.progress.Phase {
 	case PhaseStep, PhaseRolledBack, PhaseSetBack:
-		return v.withdraw("Reverted", "git is back at the incumbent, "+v.want)
+		return v.withdraw(v1alpha1.ReasonReverted, "git is back at the incumbent, "+v.want)
 	default:
 		return nil
 	}
@@ -21,7 +21,7 @@ func supersede(v *view) *Plan {
 	if v.Workload == nil || v.progress.Phase != PhaseStep || v.want == v.progress.Candidate {
 		return nil
 	}
-	return v.withdraw("Superseded", v.progress.Candidate+" is superseded by "+v.want)
+	return v.withdraw(v1alpha1.ReasonSuperseded, v.progress.Candidate+" is superseded by "+v.want)
 }
 
 // withdraw takes the candidate out of the traffic.
@@ -34,6 +34,6 @@ func (v *view) withdraw(event, why string) *Plan {
 
 // targetUnready waits for the one thing that keeps traffic from the incumbent.
 func (v *view) targetUnready(why string) *Plan {
-	return waiting(v1alpha1.StateRollingBack, "IncumbentNotReady",
+	return waiting(v1alpha1.StateRollingBack, v1alpha1.ReasonIncumbentNotReady,
 		why+", but the incumbent has no ready pod: traffic stays until it has", "a ready pod of the incumbent")
 }

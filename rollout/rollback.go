@@ -20,12 +20,12 @@ func rollback(v *view) *Plan {
 	if v.progress.Phase == PhaseStep && !v.targetReady() {
 		return v.targetUnready(reason)
 	}
-	back := v.serve("RolledBack", reason)
+	back := v.serve(v1alpha1.ReasonRolledBack, reason)
 	back.Warning = true
 	back.Progress.Phase = PhaseRolledBack
 	back.Progress.Candidate = failed
 	back.Progress.Step = v.progress.Step
-	p := doing(v1alpha1.StateRolledBack, "RolledBack", v.failure(failed, reason), back, MarkFailed{Revision: failed, Reason: reason})
+	p := doing(v1alpha1.StateRolledBack, v1alpha1.ReasonRolledBack, v.failure(failed, reason), back, MarkFailed{Revision: failed, Reason: reason})
 	p.Stalled = true
 	return p
 }

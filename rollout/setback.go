@@ -44,10 +44,10 @@ func setBackMessage(revision, reason string) string {
 // disobedience says what the mesh does otherwise than asked; empty when it obeys, or may yet.
 func (v *view) disobedience() (event, reason string) {
 	if reason := v.overdue(); reason != "" {
-		return "RouteNotTaken", reason
+		return v1alpha1.ReasonRouteNotTaken, reason
 	}
 	if reason := v.misrouted(); reason != "" && !v.now.Before(v.Route.TakenAt.Add(shareGrace)) {
-		return "Misrouted", reason
+		return v1alpha1.ReasonMisrouted, reason
 	}
 	return "", ""
 }
@@ -112,5 +112,5 @@ func untaken(v *view) *Plan {
 	if v.progress.Phase == PhaseStep || reason == "" {
 		return nil
 	}
-	return stall("RouteNotTaken", reason+": see to the mesh's control plane; the rollout goes on when it has")
+	return stall(v1alpha1.ReasonRouteNotTaken, reason+": see to the mesh's control plane; the rollout goes on when it has")
 }

@@ -9,7 +9,7 @@ func stalled(v *view) *Plan {
 		problem = v.Obstacle
 	}
 	if by := v.pausedBy(); problem == nil && by != "" {
-		return stall("PausedElsewhere", "spec.paused of the workload is written by "+by+" too: take it out of what "+by+" applies; Weighlock holds and releases the workload itself")
+		return stall(v1alpha1.ReasonPausedElsewhere, "spec.paused of the workload is written by "+by+" too: take it out of what "+by+" applies; Weighlock holds and releases the workload itself")
 	}
 	if problem == nil {
 		return nil

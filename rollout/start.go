@@ -12,21 +12,21 @@ func start(v *view) *Plan {
 		return nil
 	}
 	if reason := v.failed(v.want); reason != "" {
-		p := waiting(v1alpha1.StateRolledBack, "RolledBack", v.failure(v.want, reason), "another version")
+		p := waiting(v1alpha1.StateRolledBack, v1alpha1.ReasonRolledBack, v.failure(v.want, reason), "another version")
 		p.Stalled = true
 		return p
 	}
 	if v.isSetBack() {
-		return stall("SetBack", setBackMessage(v.want, v.progress.Reason))
+		return stall(v1alpha1.ReasonSetBack, setBackMessage(v.want, v.progress.Reason))
 	}
 	if v.Spec.Suspend {
-		return waiting(v1alpha1.StateSuspended, "Suspended", v.want+" waits: the Rollout is suspended", "spec.suspend to be false")
+		return waiting(v1alpha1.StateSuspended, v1alpha1.ReasonSuspended, v.want+" waits: the Rollout is suspended", "spec.suspend to be false")
 	}
 	if p := v.unroutable(); p != nil {
 		return p
 	}
 	size := v.stepSize(0)
-	p := doing(v1alpha1.StateStarting, "Starting", v.want+" starts beside "+v.progress.Incumbent)
+	p := doing(v1alpha1.StateStarting, v1alpha1.ReasonStarting, v.want+" starts beside "+v.progress.Incumbent)
 	p.Status.WaitingFor = v.podsReady(size)
 	c := v.candidate
 	if c != nil && c.Deleting {
@@ -64,7 +64,7 @@ func (v *view) unroutable() *Plan {
 	}
 	for i, step := range v.Spec.Steps {
 		if len(step.Match) > 0 {
-			return stall("StepUnsupported", fmt.Sprintf("spec.steps[%d].match: the router sends requests that don't match to the Service's own pods, and those are not the incumbent's while %s serves from its copy: set git back to %s until it is on the workload again, then commit %s anew",
+			return stall(v1alpha1.ReasonStepUnsupported, fmt.Sprintf("spec.steps[%d].match: the router sends requests that don't match to the Service's own pods, and those are not the incumbent's while %s serves from its copy: set git back to %s until it is on the workload again, then commit %s anew",
 				i, v.progress.Incumbent, v.progress.Incumbent, v.want))
 		}
 	}

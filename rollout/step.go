@@ -52,7 +52,7 @@ func (v *view) enter(p *Plan, index int) *Plan {
 	step := v.stepAt(index)
 	traffic := v.stepTraffic(step)
 	p.Status.State = v1alpha1.StateProgressing
-	p.Reason = "Progressing"
+	p.Reason = v1alpha1.ReasonProgressing
 	p.Why = fmt.Sprintf("step %s: %s", v.position(index), traffic.asked())
 	p.Status.WaitingFor = "the mesh to take the step's traffic"
 	p.Weigh = false
@@ -62,7 +62,7 @@ func (v *view) enter(p *Plan, index int) *Plan {
 	p.Actions = append(p.Actions, SetRoute{
 		Traffic:  traffic,
 		Progress: Progress{Phase: PhaseStep, Incumbent: v.progress.Incumbent, OnCopy: v.progress.OnCopy, Candidate: v.want, Step: index, Unproven: v.unproven()},
-		Event:    "StepEntered",
+		Event:    v1alpha1.ReasonStepEntered,
 	})
 	return p
 }
@@ -95,7 +95,7 @@ func advance(v *view) *Plan {
 	}
 	index := min(v.progress.Step, max(len(v.Spec.Steps)-1, 0))
 	step := v.stepAt(index)
-	p := doing(v1alpha1.StateProgressing, "Progressing", fmt.Sprintf("step %s", v.position(index)))
+	p := doing(v1alpha1.StateProgressing, v1alpha1.ReasonProgressing, fmt.Sprintf("step %s", v.position(index)))
 	p.Weigh, p.Weighed = v.weighs(step) && v.Route.Taken, v.stepTraffic(step)
 	if !v.settled(p) {
 		again(p, v.routeDue())
@@ -107,7 +107,7 @@ func advance(v *view) *Plan {
 		return v.waitFor(p, index, step, closed)
 	}
 	if v.Spec.Suspend {
-		p.Status.State, p.Reason = v1alpha1.StateSuspended, "Suspended"
+		p.Status.State, p.Reason = v1alpha1.StateSuspended, v1alpha1.ReasonSuspended
 		p.Status.WaitingFor = "spec.suspend to be false"
 		return p
 	}
@@ -133,7 +133,7 @@ func (v *view) waitFor(p *Plan, index int, step v1alpha1.Step, closed []gate) *P
 	p.Why = fmt.Sprintf("step %s waits for %s", v.position(index), waits)
 	p.Status.State, p.Reason = v1alpha1.StateWaiting, closed[0].reason
 	if step.Deadline != nil && v.reached(p, v.Route.TakenAt.Add(step.Deadline.Duration)) {
-		p.Status.State, p.Reason = v1alpha1.StatePaused, "DeadlineOver"
+		p.Status.State, p.Reason = v1alpha1.StatePaused, v1alpha1.ReasonDeadlineOver
 		p.Why = fmt.Sprintf("step %s is past its deadline of %s, and waits for %s", v.position(index), step.Deadline.Duration, waits)
 	}
 	return p

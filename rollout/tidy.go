@@ -11,7 +11,7 @@ import (
 
 // idle is what is left when nothing is to be done: the workload serves its own template.
 func idle(v *view) *Plan {
-	p := doing(v1alpha1.StateIdle, "Idle", v.want+" serves")
+	p := doing(v1alpha1.StateIdle, v1alpha1.ReasonIdle, v.want+" serves")
 	w := v.Workload
 	p.Actions = append(p.Actions, v.recorded()...)
 	if !w.Served {

@@ -10,12 +10,12 @@ func atZero(v *view) *Plan {
 		return nil
 	case v.stays() && v.progress.Phase == PhaseStep:
 		// Scaled up again, its copy would have traffic before it has pods.
-		return v.withdraw("WithdrawnAtZero", "the workload has no pods: "+v.want+" starts anew when it has")
+		return v.withdraw(v1alpha1.ReasonWithdrawnAtZero, "the workload has no pods: "+v.want+" starts anew when it has")
 	case v.stays():
 		return nil
 	}
 	p := v.takeAsItIs("the workload has no pods: "+v.want+" is taken without steps", SetRoute{
-		Progress: Progress{Reason: "taken at zero replicas"}, Event: "TakenAtZero",
+		Progress: Progress{Reason: "taken at zero replicas"}, Event: v1alpha1.ReasonTakenAtZero,
 	})
 	if v.candidate != nil {
 		p.Actions = append(p.Actions, resize(v.want, v.candidate, 0)...)
