@@ -61,7 +61,7 @@ func (w *world) checkRoute(a rollout.SetRoute) {
 	if (entered && was.Phase == rollout.PhaseStep) || promoted {
 		w.checkGates(was)
 	}
-	if c := w.copies[was.Incumbent]; a.Event == "Completed" && c != nil && w.ready() < c.replicas {
+	if c := w.copies[was.Incumbent]; a.Event == "Completed" && c != nil && w.replicas > 0 && w.ready() < c.replicas {
 		w.violated("all traffic goes back to %d pods, and the copy has %d", w.ready(), c.replicas)
 	}
 	if promoted && w.trackReady(t.Incumbent) < w.replicas {
