@@ -19,11 +19,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/naming"
 )
 
 // expectationLimit is how long a cache is waited for. Past it, an object was changed or deleted by somebody
 // else before the cache saw it.
 const expectationLimit = 30 * time.Second
+
+// leastSweep is how many Rollouts are waited for at least before any is dropped.
+const leastSweep = 64
 
 // Expectations remember what was written for each Rollout until the caches show it. A plan made from caches that
 // lag behind Weighlock's own writes would do things twice.
@@ -34,6 +38,8 @@ type Expectations struct {
 
 	mu      sync.Mutex
 	pending map[string]map[objectKey]expectation
+	// sweepAt is how many Rollouts there may be in pending before those are looked for that nobody asks for any more.
+	sweepAt int
 }
 
 type objectKey struct {
@@ -62,18 +68,44 @@ func (e *Expectations) Deleted(obj client.Object) {
 	e.note(obj, expectation{uid: obj.GetUID(), since: e.clock.Now()})
 }
 
+// Reported notes a Rollout itself, as the API server returned it from a write.
+func (e *Expectations) Reported(rollout *v1alpha1.Rollout) {
+	e.noteFor(keyFor(rollout.Namespace, naming.LabelValue(rollout.Name)), rollout,
+		expectation{version: rollout.GetResourceVersion(), uid: rollout.GetUID(), since: e.clock.Now()})
+}
+
 func (e *Expectations) note(obj client.Object, expected expectation) {
+	e.noteFor(ownerOf(obj), obj, expected)
+}
+
+func (e *Expectations) noteFor(owner string, obj client.Object, expected expectation) {
 	kind, err := apiutil.GVKForObject(obj, e.scheme)
-	owner := ownerOf(obj)
 	if err != nil || owner == "" {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.pending[owner] == nil {
+		e.sweep()
 		e.pending[owner] = map[objectKey]expectation{}
 	}
 	e.pending[owner][objectKey{kind, client.ObjectKeyFromObject(obj)}] = expected
+}
+
+// sweep drops what is past its time, once in a while: nobody asks for Rollouts that are gone.
+func (e *Expectations) sweep() {
+	if len(e.pending) < e.sweepAt {
+		return
+	}
+	maps.DeleteFunc(e.pending, func(_ string, pending map[objectKey]expectation) bool {
+		maps.DeleteFunc(pending, func(_ objectKey, expected expectation) bool { return e.late(expected) })
+		return len(pending) == 0
+	})
+	e.sweepAt = max(leastSweep, 2*len(e.pending))
+}
+
+func (e *Expectations) late(expected expectation) bool {
+	return e.clock.Since(expected.since) > expectationLimit
 }
 
 // ownerOf is the key of the Rollout that an object was written for, by its labels.
@@ -85,12 +117,17 @@ func ownerOf(obj client.Object) string {
 	if rollout == "" {
 		return ""
 	}
-	return obj.GetNamespace() + "/" + rollout
+	if namespace := obj.GetLabels()[v1alpha1.LabelRolloutNamespace]; namespace != "" {
+		return keyFor(namespace, rollout)
+	}
+	return keyFor(obj.GetNamespace(), rollout)
 }
+
+func keyFor(namespace, label string) string { return namespace + "/" + label }
 
 // Met says whether the caches show all that was written for the Rollout with that label value.
 func (e *Expectations) Met(ctx context.Context, namespace, label string) (bool, error) {
-	owner := namespace + "/" + label
+	owner := keyFor(namespace, label)
 	e.mu.Lock()
 	pending := make(map[objectKey]expectation, len(e.pending[owner]))
 	maps.Copy(pending, e.pending[owner])
@@ -113,7 +150,7 @@ func (e *Expectations) Met(ctx context.Context, namespace, label string) (bool, 
 }
 
 func (e *Expectations) shown(ctx context.Context, key objectKey, expected expectation) (bool, error) {
-	late := e.clock.Since(expected.since) > expectationLimit
+	late := e.late(expected)
 	obj := asCached(key.GroupVersionKind)
 	if err := e.reader.Get(ctx, key.NamespacedName, obj); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -134,6 +171,8 @@ func (e *Expectations) shown(ctx context.Context, key objectKey, expected expect
 // asCached is an empty object of a kind in the form in which the caches hold it.
 func asCached(kind schema.GroupVersionKind) client.Object {
 	switch kind {
+	case v1alpha1.GroupVersion.WithKind("Rollout"):
+		return &v1alpha1.Rollout{}
 	case corev1.SchemeGroupVersion.WithKind("Service"):
 		return &corev1.Service{}
 	case appsv1.SchemeGroupVersion.WithKind("ControllerRevision"):

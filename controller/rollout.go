@@ -62,6 +62,8 @@ type RolloutReconciler struct {
 	Clock clock.PassiveClock
 
 	watches routeWatches
+	// copies reads Deployments from caches.
+	copies client.Reader
 
 	mu   sync.Mutex
 	gone map[types.UID]time.Time // when routes of Rollouts under deletion were first seen to be gone
@@ -140,8 +142,8 @@ func next(plan rollout.Plan, seen *observation, now time.Time) ctrl.Result {
 	if len(plan.Actions) > 0 {
 		sooner(afterWrites)
 	}
-	if seen.snapshot.Obstacle != nil {
-		sooner(obstacleInterval)
+	if problem := seen.snapshot.Problem; seen.snapshot.Obstacle != nil || (problem != nil && problem.Reason == v1alpha1.ReasonCannotRunTwice) {
+		sooner(obstacleInterval) // neither the kinds that the cluster serves nor volume claims are watched
 	}
 	return result
 }

@@ -73,29 +73,40 @@ func (r *RolloutReconciler) SetupWithManager(mgr ctrl.Manager, opts RolloutOptio
 	if err != nil {
 		return fmt.Errorf("building the controller of Rollouts: %w", err)
 	}
+	r.copies = mgr.GetCache()
 	r.watches.begin(built, mgr.GetCache(), r.concernedBy)
 	return nil
 }
 
 // concerned lists the Rollouts that an event about an object concerns.
 func (r *RolloutReconciler) concerned(ctx context.Context, obj client.Object) []reconcile.Request {
-	return r.concernedBy(ctx, obj, deployment.SubjectOf(obj))
+	return r.concernedBy(ctx, deployment.SubjectOf(obj))
 }
 
-// concernedBy lists the Rollouts that an event about an object with that subject concerns.
-func (r *RolloutReconciler) concernedBy(ctx context.Context, obj client.Object, subject deployment.Subject) []reconcile.Request {
+// concernedBy lists the Rollouts that an event with that subject concerns.
+func (r *RolloutReconciler) concernedBy(ctx context.Context, subject deployment.Subject) []reconcile.Request {
+	subjects := []deployment.Subject{subject}
+	if subject.Copies {
+		copies, err := deployment.CopiesIn(ctx, r.copies)
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "listing the copies that an event concerns")
+		}
+		subjects = append(subjects, copies...)
+	}
 	found := map[types.NamespacedName]struct{}{}
-	for index, value := range map[string]string{byLabel: subject.Rollout, byWorkload: subject.Workload, byService: subject.Service} {
-		if value == "" {
-			continue
-		}
-		var list v1alpha1.RolloutList
-		if err := r.Client.List(ctx, &list, client.InNamespace(obj.GetNamespace()), client.MatchingFields{index: value}); err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "listing the rollouts that an event concerns", "index", index)
-			continue
-		}
-		for i := range list.Items {
-			found[client.ObjectKeyFromObject(&list.Items[i])] = struct{}{}
+	for _, subject := range subjects {
+		for index, value := range map[string]string{byLabel: subject.Rollout, byWorkload: subject.Workload, byService: subject.Service} {
+			if value == "" {
+				continue
+			}
+			var list v1alpha1.RolloutList
+			if err := r.Client.List(ctx, &list, client.InNamespace(subject.Namespace), client.MatchingFields{index: value}); err != nil {
+				ctrl.LoggerFrom(ctx).Error(err, "listing the rollouts that an event concerns", "index", index)
+				continue
+			}
+			for i := range list.Items {
+				found[client.ObjectKeyFromObject(&list.Items[i])] = struct{}{}
+			}
 		}
 	}
 	requests := make([]reconcile.Request, 0, len(found))
@@ -126,13 +137,13 @@ type watcher interface {
 type routeWatches struct {
 	controller controller.Controller
 	cache      cache.Cache
-	concerned  func(context.Context, client.Object, deployment.Subject) []reconcile.Request
+	concerned  func(context.Context, deployment.Subject) []reconcile.Request
 
 	mu      sync.Mutex
 	started map[schema.GroupVersionKind]bool
 }
 
-func (w *routeWatches) begin(c controller.Controller, from cache.Cache, concerned func(context.Context, client.Object, deployment.Subject) []reconcile.Request) {
+func (w *routeWatches) begin(c controller.Controller, from cache.Cache, concerned func(context.Context, deployment.Subject) []reconcile.Request) {
 	w.controller, w.cache, w.concerned = c, from, concerned
 }
 
@@ -159,7 +170,7 @@ func (w *routeWatches) ensure(ctx context.Context, adapter router.Router) []clie
 		enqueue := handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, changed client.Object) []reconcile.Request {
 			subject := deployment.SubjectOf(changed)
 			subject.Service = cmp.Or(subject.Service, watchable.Concerns(changed))
-			return w.concerned(ctx, changed, subject)
+			return w.concerned(ctx, subject)
 		})
 		if err := w.controller.Watch(source.Kind(w.cache, obj, enqueue)); err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "watching routes", "kind", kind)
