@@ -16,7 +16,7 @@ import (
 func TestRollout_AdoptsAndLeavesAWorkloadWithoutRestartingAPod(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "adopted")
-	example := files(t, shop.Version{Name: "1"})
+	example := r.files(shop.Version{Name: "1"})
 	r.mustApply(example["shop.yaml"])
 	r.served("1")
 	r.until("all pods to be ready", 30*time.Second, func(observe.View) error { return r.ready(3) })

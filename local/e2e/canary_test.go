@@ -50,7 +50,7 @@ func TestCanary_GoesOnFromABadCommitToAGoodOne(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "mended")
 	r.open()
-	stop := r.load(100)
+	stop := r.load(200)
 	r.commit(shop.Version{Name: "2", ErrorRate: 0.3})
 	r.rolledBack()
 	r.promoted(r.commit(shop.Version{Name: "3"}))

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -42,7 +43,8 @@ type tried struct {
 func try(t *testing.T, example string, follow func(*tried)) *tried {
 	t.Helper()
 	r := newRig(t, example)
-	r.openExample(example)
+	r.example = example
+	r.open()
 	begin := time.Now()
 	users := r.users(load.Options{Rate: 150, Tenants: tenants, Keep: true})
 	time.Sleep(time.Second)
@@ -84,9 +86,9 @@ func (run *tried) weighed(from int) {
 	run.t.Helper()
 	last := len(run.stages) - 1
 	for _, s := range run.stages[from:last] {
-		s.shared(run.t, run.requests, "2", s.Share)
+		s.shared(run.t, run.requests, s.Share)
 	}
-	run.stages[last].shared(run.t, run.requests, "2", 1)
+	run.stages[last].shared(run.t, run.requests, 1)
 }
 
 func TestExample_CanaryGivesTheSharesThatItsStepsSay(t *testing.T) {
@@ -102,10 +104,13 @@ func TestExample_CanaryGivesTheSharesThatItsStepsSay(t *testing.T) {
 	if len(after) != 3 {
 		t.Errorf("the workload has %d pods, want 3", len(after))
 	}
-	ready := observe.Find(run.last.Rollout.Status.Conditions, "Ready")
-	if ready == nil || ready.Status != "True" || run.last.Rollout.Status.ObservedGeneration != run.last.Rollout.Metadata.Generation {
-		t.Errorf("Ready is %+v, want it to be True", ready)
-	}
+	run.until("Ready to be true of what was asked for", 30*time.Second, func(v observe.View) error {
+		ready := observe.Find(v.Rollout.Status.Conditions, "Ready")
+		if ready == nil || ready.Status != "True" || v.Rollout.Status.ObservedGeneration != v.Rollout.Metadata.Generation {
+			return fmt.Errorf("it is %+v", ready)
+		}
+		return nil
+	})
 	wantStages(t, run.stages, state{}, state{Share: 0.1}, state{Share: 0.25}, state{Share: 0.5}, state{Share: 1}, state{})
 	run.weighed(0)
 }
@@ -126,7 +131,7 @@ func TestExample_BlueGreenSwitchesAtOnce(t *testing.T) {
 	})
 	wantStages(t, run.stages, state{}, state{Share: 1}, state{})
 	run.weighed(0)
-	atOnce(t, run.requests, "2")
+	atOnce(t, run.requests)
 }
 
 func TestExample_TenantsGoToTheCandidateAndNobodyElseDoes(t *testing.T) {
@@ -134,9 +139,9 @@ func TestExample_TenantsGoToTheCandidateAndNobodyElseDoes(t *testing.T) {
 	run := try(t, "tenants", nil)
 	wantStages(t, run.stages, state{}, state{Share: 1, Matches: onlyAcme}, state{Share: 1, Matches: acmeAndFew},
 		state{Share: 0.25}, state{Share: 0.5}, state{Share: 1}, state{})
-	run.stages[0].shared(t, run.requests, "2", 0)
-	run.stages[1].chosen(t, run.requests, "2", "acme")
-	run.stages[2].chosen(t, run.requests, "2", "acme", "globex", "initech")
+	run.stages[0].shared(t, run.requests, 0)
+	run.stages[1].chosen(t, run.requests, "acme")
+	run.stages[2].chosen(t, run.requests, "acme", "globex", "initech")
 	run.weighed(3)
 }
 
@@ -158,9 +163,9 @@ func TestExample_AllGoesThroughEveryKindOfStep(t *testing.T) {
 	})
 	wantStages(t, run.stages, state{}, state{Copies: 50}, state{Share: 1, Matches: onlyAcme}, state{Share: 0.005},
 		state{Share: 0.25}, state{Share: 0.5}, state{Share: 1}, state{})
-	run.stages[0].shared(t, run.requests, "2", 0)
-	run.stages[1].shared(t, run.requests, "2", 0)
-	run.stages[2].chosen(t, run.requests, "2", "acme")
+	run.stages[0].shared(t, run.requests, 0)
+	run.stages[1].shared(t, run.requests, 0)
+	run.stages[2].chosen(t, run.requests, "acme")
 	run.weighed(3)
 	copied(t, run.copies, run.requests, run.stages[1:2])
 	if incumbent := run.last.Rollout.Status.Incumbent; !incumbent.Unproven {

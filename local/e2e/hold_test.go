@@ -21,6 +21,7 @@ import (
 // before Kubernetes 1.36, so it runs alone.
 func TestHold_IsForGoodWithoutTheAdmissionPolicy(t *testing.T) {
 	good, bad := newRig(t, "always-good"), newRig(t, "always-bad")
+	good.edit, bad.edit = shorter, shorter
 	good.withoutPolicy()
 	before := map[*rig]map[types.UID]int32{good: good.running(), bad: bad.running()}
 	goodUsers, badUsers := good.users(load.Options{Rate: 100}), bad.users(load.Options{Rate: 100})
@@ -52,8 +53,8 @@ func TestHold_IsForGoodWithoutTheAdmissionPolicy(t *testing.T) {
 // running has the shop run, without a Rollout yet, and returns its pods.
 func (r *rig) running() map[types.UID]int32 {
 	r.t.Helper()
-	r.host(shop.Canary)
-	files := files(r.t, shop.Version{Name: "1"})
+	r.host()
+	files := r.files(shop.Version{Name: "1"})
 	delete(files, "rollout.yaml")
 	if _, err := r.repository.CommitFiles(r.t.Context(), files, "Without Weighlock"); err != nil {
 		r.t.Fatal(err)

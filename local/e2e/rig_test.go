@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,14 +64,18 @@ type rig struct {
 	observer   *observe.Observer
 	cluster    kubernetes.Interface
 	repository *shop.Repository
-	last       observe.View
+	// example is the one whose Rollout is committed; edit changes it before, and
+	// may be nil.
+	example string
+	edit    *strings.Replacer
+	last    observe.View
 	// watched is called with each view; it may be nil.
 	watched func(observe.View)
 }
 
 func newRig(t *testing.T, namespace string) *rig {
 	t.Helper()
-	r := &rig{t: t, namespace: namespace}
+	r := &rig{t: t, namespace: namespace, example: shop.Canary}
 	var err error
 	if r.observer, err = observe.New(running.Config, namespace, shop.Name, 80); err != nil {
 		t.Fatal(err)
@@ -107,22 +112,17 @@ func (r *rig) explain() {
 }
 
 // open makes a repository that the namespace follows, and commits the shop's
-// first version with the canary's Rollout.
+// first version.
 func (r *rig) open() {
 	r.t.Helper()
-	r.openExample(shop.Canary)
-}
-
-func (r *rig) openExample(example string) {
-	r.t.Helper()
-	r.host(example)
+	r.host()
 	r.commit(shop.Version{Name: "1"})
 	r.follow()
 	r.idle()
 }
 
 // host makes an empty repository.
-func (r *rig) host(example string) {
+func (r *rig) host() {
 	r.t.Helper()
 	name := r.namespace + ".git"
 	if err := git.Create(r.t.Context(), filepath.Join(running.State, "git", name)); err != nil {
@@ -132,7 +132,6 @@ func (r *rig) host(example string) {
 	if r.repository, err = shop.Open(r.t.Context(), running, name); err != nil {
 		r.t.Fatal(err)
 	}
-	r.repository.Example = example
 }
 
 // follow has the namespace follow the repository.
@@ -145,19 +144,22 @@ func (r *rig) follow() {
 
 func (r *rig) commit(version shop.Version) string {
 	r.t.Helper()
-	hash, err := r.repository.Commit(r.t.Context(), version, "Version "+version.Name)
+	hash, err := r.repository.CommitFiles(r.t.Context(), r.files(version), "Version "+version.Name)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return hash
 }
 
-// files are the example's, for tests without git.
-func files(t *testing.T, version shop.Version) map[string]string {
-	t.Helper()
-	files, err := shop.Files(running.Root, shop.Canary, version)
+// files are what the repository holds with a version.
+func (r *rig) files(version shop.Version) map[string]string {
+	r.t.Helper()
+	files, err := shop.Files(running.Root, r.example, version)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
+	}
+	if r.edit != nil {
+		files["rollout.yaml"] = r.edit.Replace(files["rollout.yaml"])
 	}
 	return files
 }
@@ -227,9 +229,9 @@ func (r *rig) atStep(share float64) observe.View {
 }
 
 // inStep waits until the Rollout is in a step.
-func (r *rig) inStep(name string) observe.View {
+func (r *rig) inStep(name string) {
 	r.t.Helper()
-	return r.until("step "+name, 90*time.Second, func(v observe.View) error {
+	r.until("step "+name, 90*time.Second, func(v observe.View) error {
 		if v.Rollout == nil || v.Progress == nil {
 			return errors.New("there is no Rollout, or no route")
 		}

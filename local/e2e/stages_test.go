@@ -18,6 +18,9 @@ import (
 // acknowledged a route: they are told after its main thread.
 const lag = 500 * time.Millisecond
 
+// newVersion is the one that the examples' runs take live.
+const newVersion = "2"
+
 // fewest is how many requests a stage must have had for its share to be told.
 const fewest = 100
 
@@ -93,24 +96,24 @@ func (s stage) requests(all []load.Request) []load.Request {
 	return load.Within(all, s.from, s.left)
 }
 
-// shared fails the test unless a version answered the stage's requests as often
+// shared fails the test unless the new version answered the stage's requests as often
 // as it should have, give or take what chance allows.
-func (s stage) shared(t *testing.T, all []load.Request, version string, share float64) {
+func (s stage) shared(t *testing.T, all []load.Request, share float64) {
 	t.Helper()
 	requests := s.requests(all)
-	got := count(requests, func(r load.Request) bool { return r.Version == version })
-	t.Logf("%v: version %s answered %d of %d requests, %.2f%%", s.state, version, got, len(requests), 100*float64(got)/float64(max(1, len(requests))))
+	got := count(requests, func(r load.Request) bool { return r.Version == newVersion })
+	t.Logf("%v: version %s answered %d of %d requests, %.2f%%", s.state, newVersion, got, len(requests), 100*float64(got)/float64(max(1, len(requests))))
 	if len(requests) < fewest {
 		t.Errorf("%v: only %d requests were surely of it", s.state, len(requests))
 	}
 	if !chance(got, got, len(requests), share) {
-		t.Errorf("%v: version %s answered %d of %d requests, which can't be chance at %.2f%%", s.state, version, got, len(requests), 100*share)
+		t.Errorf("%v: version %s answered %d of %d requests, which can't be chance at %.2f%%", s.state, newVersion, got, len(requests), 100*share)
 	}
 }
 
-// chosen fails the test unless a version answered all requests of the tenants,
+// chosen fails the test unless the new version answered all requests of the tenants,
 // and nobody else's.
-func (s stage) chosen(t *testing.T, all []load.Request, version string, tenants ...string) {
+func (s stage) chosen(t *testing.T, all []load.Request, tenants ...string) {
 	t.Helper()
 	theirs, others := 0, 0
 	for _, r := range s.requests(all) {
@@ -120,12 +123,12 @@ func (s stage) chosen(t *testing.T, all []load.Request, version string, tenants 
 		} else {
 			others++
 		}
-		if is != (r.Version == version) {
+		if is != (r.Version == newVersion) {
 			t.Errorf("%v: version %q answered tenant %q", s.state, r.Version, r.Tenant)
 			return
 		}
 	}
-	t.Logf("%v: version %s answered all %d requests of %v, and none of %d others", s.state, version, theirs, tenants, others)
+	t.Logf("%v: version %s answered all %d requests of %v, and none of %d others", s.state, newVersion, theirs, tenants, others)
 	if theirs < fewest || others < fewest {
 		t.Errorf("%v: only %d requests of the tenants and %d of others were surely of it", s.state, theirs, others)
 	}
@@ -160,16 +163,16 @@ func copied(t *testing.T, copies int, all []load.Request, during []stage) {
 
 // atOnce fails the test if a request that was sent after the new version had
 // answered was still answered by another.
-func atOnce(t *testing.T, all []load.Request, version string) {
+func atOnce(t *testing.T, all []load.Request) {
 	t.Helper()
-	news := slices.DeleteFunc(slices.Clone(all), func(r load.Request) bool { return r.Version != version })
+	news := slices.DeleteFunc(slices.Clone(all), func(r load.Request) bool { return r.Version != newVersion })
 	if len(news) == 0 {
-		t.Fatalf("version %s answered nothing", version)
+		t.Fatalf("version %s answered nothing", newVersion)
 	}
 	first := slices.MinFunc(news, func(a, b load.Request) int { return cmp.Compare(a.Done.UnixNano(), b.Done.UnixNano()) })
-	late := count(all, func(r load.Request) bool { return r.Sent.After(first.Done) && r.Version != version })
+	late := count(all, func(r load.Request) bool { return r.Sent.After(first.Done) && r.Version != newVersion })
 	if late > 0 {
-		t.Errorf("%d requests that were sent after version %s had answered went elsewhere", late, version)
+		t.Errorf("%d requests that were sent after version %s had answered went elsewhere", late, newVersion)
 	}
 }
 

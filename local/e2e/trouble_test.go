@@ -34,7 +34,7 @@ func (r *rig) stalled(says ...string) {
 func TestRollout_StallsOnAnUnknownWorkload(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "unknown")
-	example := files(t, shop.Version{Name: "1"})
+	example := r.files(shop.Version{Name: "1"})
 	r.mustApply(example["shop.yaml"])
 	r.mustApply(strings.Replace(example["rollout.yaml"], "kind: Deployment\n    name: shop", "kind: Deployment\n    name: shopp", 1))
 	r.stalled("shopp")
@@ -44,7 +44,7 @@ func TestRollout_StallsOnAnUnknownWorkload(t *testing.T) {
 func TestRollout_StallsOnAServiceThatMissesTheWorkload(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "missed")
-	example := files(t, shop.Version{Name: "1"})
+	example := r.files(shop.Version{Name: "1"})
 	// The Service belongs to another Deployment, which goes on answering.
 	r.mustApply(strings.Replace(example["shop.yaml"], "  selector:\n    app: shop\n  ports", "  selector:\n    app: other\n  ports", 1))
 	r.mustApply(strings.NewReplacer("name: shop\nspec:\n  replicas", "name: other\nspec:\n  replicas", "app: shop", "app: other", "--version=1", "--version=other").
@@ -58,7 +58,7 @@ func TestRollout_StallsOnAServiceThatMissesTheWorkload(t *testing.T) {
 func TestRollout_IsRefusedWithAnImpossibleWeight(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "impossible")
-	rollout := files(t, shop.Version{Name: "1"})["rollout.yaml"]
+	rollout := r.files(shop.Version{Name: "1"})["rollout.yaml"]
 	err := r.apply(strings.Replace(rollout, "weight: 50", "weight: 101", 1))
 	if err == nil || !strings.Contains(err.Error(), "a step's weight can't be above totalWeight") {
 		t.Errorf("applying it says %v, want a refusal that says what to write", err)
@@ -71,7 +71,7 @@ func TestGitSource_KeepsTheLastGoodStateWhenATreeIsBroken(t *testing.T) {
 	r.open()
 	before, stop := r.pods(), r.load(50)
 	// A new version stands beside the broken file: none of the commit counts.
-	broken := files(t, shop.Version{Name: "2"})
+	broken := r.files(shop.Version{Name: "2"})
 	broken["extra/settings.yaml"] = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings\n"
 	if _, err := r.repository.CommitFiles(t.Context(), broken, "Break it"); err != nil {
 		t.Fatal(err)

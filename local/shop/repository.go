@@ -11,8 +11,6 @@ import (
 
 // Repository is a working copy of the shop's repository.
 type Repository struct {
-	// Example is the one whose Rollout is committed with the next version.
-	Example  string
 	root     string
 	checkout *git.Checkout
 }
@@ -28,12 +26,12 @@ func Open(ctx context.Context, s *stack.Stack, repository string) (*Repository, 
 	if err != nil {
 		return nil, err
 	}
-	return &Repository{Example: Canary, root: s.Root, checkout: checkout}, nil
+	return &Repository{root: s.Root, checkout: checkout}, nil
 }
 
-// Commit commits and pushes a version, and returns the commit's hash.
+// Commit commits and pushes a version with the canary's Rollout, and returns the commit's hash.
 func (r *Repository) Commit(ctx context.Context, version Version, message string) (string, error) {
-	files, err := Files(r.root, r.Example, version)
+	files, err := Files(r.root, Canary, version)
 	if err != nil {
 		return "", err
 	}
