@@ -64,7 +64,9 @@ func (r *RolloutReconciler) SetupWithManager(mgr ctrl.Manager, opts RolloutOptio
 		)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: opts.Concurrent, RateLimiter: opts.RateLimiter})
 	for _, watched := range deployment.Watched() {
-		build = build.Watches(watched, handler.EnqueueRequestsFromMapFunc(r.concerned))
+		build = build.Watches(watched, handler.EnqueueRequestsFromMapFunc(r.concerned), builder.WithPredicates(predicate.Funcs{
+			UpdateFunc: func(e event.UpdateEvent) bool { return deployment.Changed(e.ObjectOld, e.ObjectNew) },
+		}))
 	}
 	if opts.Changes != nil {
 		build = build.WatchesRawSource(source.Channel(opts.Changes, &handler.EnqueueRequestForObject{}))
