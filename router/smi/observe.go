@@ -1,6 +1,7 @@
 package smi
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -27,6 +28,9 @@ func (r *Router) Observe(ctx context.Context, target router.Target) (router.Obse
 	if mine == nil && obstacle != "" {
 		return observed, obstructed(obstacle, target)
 	}
+	if obstacle != "" {
+		obstacle = splitKind.Kind + " " + obstacle
+	}
 	asks, legible := split{}, false
 	if mine != nil {
 		asks, err = read(mine)
@@ -44,7 +48,7 @@ func (r *Router) Observe(ctx context.Context, target router.Target) (router.Obse
 	legible = legible && labelled(mine, target)
 	observed.Exists = true
 	observed.Progress = annotation(mine, v1alpha1.AnnotationProgress)
-	observed.Foreign = foreign(obstacle, mine, groups.foreign(asks.groups))
+	observed.Foreign = cmp.Or(obstacle, writtenBy(mine), asks.foreign(), groups.foreign(asks.groups))
 	observed.Matches = func(traffic router.Traffic) bool {
 		want, group, err := r.ask(target, traffic)
 		return err == nil && legible && asks.equal(want) && groups.holds(group)
@@ -82,17 +86,6 @@ func (r *Router) observeGroups(ctx context.Context, target router.Target, asks s
 		return nil, err
 	}
 	return r.groups(ctx, target, version, asks.names)
-}
-
-// foreign names who else has a say in the route; empty when nobody has.
-func foreign(obstacle string, mine *unstructured.Unstructured, ofGroups string) string {
-	if obstacle != "" {
-		return splitKind.Kind + " " + obstacle
-	}
-	if by := writtenBy(mine); by != "" {
-		return by
-	}
-	return ofGroups
 }
 
 // settled tells since when the mesh has taken a split, or when it will have.

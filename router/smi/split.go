@@ -167,6 +167,17 @@ func (s split) equal(other split) bool {
 		slices.Equal(s.backends, other.backends) && slices.Equal(s.groups, other.groups)
 }
 
+// foreign says that somebody else wrote a split where that shows in what it asks for: the API server doesn't note who
+// writes a fraction, which newer versions don't have.
+func (s split) foreign() string {
+	for _, b := range s.backends {
+		if b.milli%1000 != 0 {
+			return "a writer of v1alpha1"
+		}
+	}
+	return ""
+}
+
 // names says whether a split names an HTTPRouteGroup.
 func (s split) names(group string) bool {
 	return slices.Contains(s.groups, reference{kind: groupKind.Kind, name: group})
