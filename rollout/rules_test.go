@@ -239,3 +239,18 @@ func TestPlanFor_WarnsOfWhatNothingWaitsFor(t *testing.T) {
 		t.Errorf("what also selects the pods (-want +got):\n%s", diff)
 	}
 }
+
+func TestPlanFor_DoesNotPauseAWorkloadWithoutPods(t *testing.T) {
+	t.Parallel()
+	w := newWorld(canary())
+	w.held = false
+	w.run(20)
+	if !w.paused {
+		t.Fatal("without the admission policy, the workload is not held")
+	}
+	w.scale(0)
+	w.run(20)
+	if w.paused {
+		t.Error("scaled up again, the workload might start nothing, or pods of an old template")
+	}
+}
