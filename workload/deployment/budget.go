@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -15,13 +14,12 @@ import (
 // budgetNotEscapable finds a disruption budget that would count a copy's pods along with the workload's: they would
 // have two budgets, and no pod with two can be evicted.
 func (s *seen) budgetNotEscapable() *workload.Problem {
-	revision := strings.Repeat("0", revisionLength)
-	apart, problem := chooseEscape(s.ref, s.deployment, s.root, revision)
+	apart, problem := chooseEscape(s.ref, s.deployment, s.root, s.near, anyRevision)
 	if problem != nil {
 		return problem
 	}
 	copies := withLabel(templateLabels(s.deployment), apart.Key, apart.To)
-	maps.Copy(copies, copyLabels(s.ref, revision))
+	maps.Copy(copies, copyLabels(s.ref, anyRevision))
 	for _, budget := range s.protection.budgets {
 		if covers(budget, copies) {
 			return &workload.Problem{

@@ -36,7 +36,11 @@ func (a *Adapter) Copy(ctx context.Context, ref workload.Reference, state *workl
 	if err != nil {
 		return err
 	}
-	apart, problem := chooseEscape(ref, deployment, root, revision)
+	near, err := a.surroundings(ctx, ref, deployment, root)
+	if err != nil {
+		return err
+	}
+	apart, problem := chooseEscape(ref, deployment, root, near, revision)
 	if existing != nil {
 		// The selector of a Deployment can't be changed, whatever would be chosen now.
 		if written, ok := escapeOf(deployment, existing); ok {

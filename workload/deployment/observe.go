@@ -73,6 +73,7 @@ type seen struct {
 	rollouts   []v1alpha1.Rollout
 	claims     []claim
 	protection *protection
+	near       surroundings
 	// neighbours are the Services of the namespace, read only, where there are copies.
 	neighbours []corev1.Service
 }
@@ -105,6 +106,11 @@ func (a *Adapter) gather(ctx context.Context, ref workload.Reference) (*seen, er
 	}
 	if s.protection, err = a.protectionOf(ctx, ref, s.deployment); err != nil {
 		return nil, err
+	}
+	if s.deployment != nil {
+		if s.near, err = a.surroundings(ctx, ref, s.deployment, s.root); err != nil {
+			return nil, err
+		}
 	}
 	rollouts := &v1alpha1.RolloutList{}
 	if err := a.list(ctx, ref, rollouts); err != nil {

@@ -152,7 +152,7 @@ func (s *seen) selectorMismatch() *workload.Problem {
 }
 
 func (s *seen) selectorNotEscapable() *workload.Problem {
-	_, problem := chooseEscape(s.ref, s.deployment, s.root, "")
+	_, problem := chooseEscape(s.ref, s.deployment, s.root, s.near, anyRevision)
 	return problem
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -131,5 +132,63 @@ func TestUnguard_GivesUpTheSizeThatACrashLeftClaimed(t *testing.T) {
 				return nil
 			})
 		})
+	}
+}
+
+// autoscale sets a Deployment's size as an autoscaler does.
+func (r *rig) autoscale(name string, size int32) {
+	r.Helper()
+	scale := &autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: size}}
+	r.must("scale as an autoscaler", server.SubResource("scale").Update(r.Context(), r.deployment(name), client.WithSubResourceBody(scale), client.FieldOwner("kube-controller-manager")))
+}
+
+func TestScale_OnlyRaisesACopyThatIsAutoscaled(t *testing.T) {
+	r := newRig(t)
+	second := r.unprotected(anAutoscaler)
+	name := "checkout-" + second
+	r.until("the autoscaler", func(o *workload.Observation) bool { return o.Autoscaler != nil && !o.Copies[second].Protected })
+	r.protect(second)
+	r.autoscale(name, 4)
+	seen := r.until("the autoscaler's size", func(o *workload.Observation) bool { return o.Copies[second].Ready == 4 })
+
+	for _, asked := range []int32{1, 3, 4} {
+		r.must("scale", r.Scale(t.Context(), r.ref, second, asked))
+		r.must("copy", r.Copy(t.Context(), r.ref, seen.Workload, second, asked))
+		if size := *r.deployment(name).Spec.Replicas; size != 4 {
+			t.Fatalf("asked for %d, the copy went from 4 to %d", asked, size)
+		}
+	}
+	edited := r.deployment(name)
+	edited.Spec.Template.Spec.Containers[0].Image = "elsewhere"
+	r.must("edit the copy", server.Update(t.Context(), edited, client.FieldOwner("somebody")))
+	r.until("the edit to be seen", func(o *workload.Observation) bool { return o.Copies[second].Template.Revision != second })
+	eventually(t, "set it right", func() error { return r.Copy(t.Context(), r.ref, seen.Workload, second, 1) })
+	if d := r.deployment(name); *d.Spec.Replicas != 4 || d.Spec.Template.Spec.Containers[0].Image != "v2" {
+		t.Errorf("set right, it has %d replicas of %s", *d.Spec.Replicas, d.Spec.Template.Spec.Containers[0].Image)
+	}
+	eventually(t, "raise it", func() error { return r.Scale(t.Context(), r.ref, second, 5) })
+	r.until("five pods", func(o *workload.Observation) bool { return o.Copies[second].Ready == 5 && o.Copies[second].Rolled })
+	r.autoscale(name, 6)
+	r.until("six pods", func(o *workload.Observation) bool { return o.Copies[second].Ready == 6 && o.Copies[second].Rolled })
+	eventually(t, "stop it", func() error { return r.Scale(t.Context(), r.ref, second, 0) })
+	r.until("the emergency stop", func(o *workload.Observation) bool { return o.Copies[second].Replicas == 0 })
+}
+
+func TestScale_NeverTakesBackWhatAnAutoscalerAddedUnseen(t *testing.T) {
+	r := newRig(t)
+	second := r.unprotected(anAutoscaler)
+	name := "checkout-" + second
+	r.until("the autoscaler", func(o *workload.Observation) bool { return o.Autoscaler != nil && !o.Copies[second].Protected })
+	o := r.protect(second)
+	stale := r.snapshot()
+	r.autoscale(name, 8)
+	if err := stale.Scale(t.Context(), r.ref, second, 3); !apierrors.IsConflict(err) {
+		t.Errorf("the error is %v, want a conflict", err)
+	}
+	if err := stale.Copy(t.Context(), r.ref, o.Workload, second, 3); !apierrors.IsConflict(err) {
+		t.Errorf("the error is %v, want a conflict", err)
+	}
+	if size := *r.deployment(name).Spec.Replicas; size != 8 {
+		t.Errorf("the autoscaler asked for 8, the copy has %d", size)
 	}
 }

@@ -16,15 +16,14 @@ import (
 // preferredKeys are the labels by which copies are told apart, if selectors have them.
 var preferredKeys = []string{"app.kubernetes.io/name", "app"}
 
+// anyRevision stands for one where it doesn't matter which.
+const anyRevision = "0000000000"
+
 // chooseEscape finds the label whose value a copy changes, so that neither the workload's selector nor the
-// root service finds the copy's pods.
-func chooseEscape(ref workload.Reference, deployment *unstructured.Unstructured, root *corev1.Service, revision string) (escape, *workload.Problem) {
+// root service finds the copy's pods, nor, where there is a choice, what is near.
+func chooseEscape(ref workload.Reference, deployment *unstructured.Unstructured, root *corev1.Service, near surroundings, revision string) (escape, *workload.Problem) {
 	matchLabels := selectorLabels(deployment)
-	keys := slices.Sorted(maps.Keys(matchLabels))
-	keys = slices.DeleteFunc(keys, func(key string) bool {
-		_, inService := root.Spec.Selector[key]
-		return !inService || inExpressions(deployment, key)
-	})
+	keys := keysInCommon(deployment, root)
 	problem := func(format string, args ...any) *workload.Problem {
 		return &workload.Problem{Reason: ReasonSelectorNotEscapable, Message: fmt.Sprintf(format, args...)}
 	}
@@ -40,16 +39,28 @@ func chooseEscape(ref workload.Reference, deployment *unstructured.Unstructured,
 		return escape{}, problem("no label tells a copy's pods from the workload's: matchLabels of Deployment %s (%s) and the selector of Service %s (%s) need a label in common that no matchExpressions name: add one of them to the Service's selector",
 			ref.Name, joined(matchLabels), ref.Service, joined(root.Spec.Selector))
 	default:
-		chosen = keys[0]
-		for _, key := range preferredKeys {
-			if slices.Contains(keys, key) {
-				chosen = key
-				break
-			}
-		}
+		// Of equals, the first is the least.
+		chosen = slices.MinFunc(keys, func(one, other string) int {
+			first, second := near.leaks(one), near.leaks(other)
+			return slices.Compare(first[:], second[:])
+		})
 	}
 	value := matchLabels[chosen]
 	return escape{Key: chosen, From: value, To: naming.Join(value, revision)}, nil
+}
+
+// keysInCommon are the labels by which copies can be told apart, the preferred ones first.
+func keysInCommon(deployment *unstructured.Unstructured, root *corev1.Service) []string {
+	keys := slices.Concat(preferredKeys, slices.Sorted(maps.Keys(selectorLabels(deployment))))
+	usable := make([]string, 0, len(keys))
+	for _, key := range keys {
+		_, inWorkload := selectorLabels(deployment)[key]
+		_, inService := root.Spec.Selector[key]
+		if inWorkload && inService && !inExpressions(deployment, key) && !slices.Contains(usable, key) {
+			usable = append(usable, key)
+		}
+	}
+	return usable
 }
 
 // escapeOf reads from a copy's selector, which never changes, by which label it was told apart.
