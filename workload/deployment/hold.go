@@ -15,13 +15,15 @@ import (
 // Adopt puts the label and the claim on the Deployment, and the claim on the root Service. It needs patch
 // on deployments and services.
 func (a *Adapter) Adopt(ctx context.Context, ref workload.Reference, state *workload.State) error {
-	if !state.Adopted {
-		if err := a.applyWorkload(ctx, ref, state, intent{adopted: true, paused: kept(state)}); err != nil {
-			return fmt.Errorf("adopt the workload: %w", err)
-		}
-	}
+	// The Service first: whether both are claimed is told by the workload alone.
 	if err := a.claimService(ctx, ref, true); err != nil {
 		return fmt.Errorf("claim the root service: %w", err)
+	}
+	if state.Adopted {
+		return nil
+	}
+	if err := a.applyWorkload(ctx, ref, state, intent{adopted: true, paused: kept(state)}); err != nil {
+		return fmt.Errorf("adopt the workload: %w", err)
 	}
 	return nil
 }
@@ -29,17 +31,18 @@ func (a *Adapter) Adopt(ctx context.Context, ref workload.Reference, state *work
 // Disown takes the label and the claims off again. With a reason it leaves the Deployment paused, and
 // annotates why. State is nil when the workload is gone. It needs patch on deployments and services.
 func (a *Adapter) Disown(ctx context.Context, ref workload.Reference, state *workload.State, reason string) error {
-	if state != nil && (state.Adopted || reason != "") {
-		want := intent{paused: kept(state), left: reason}
-		if reason != "" {
-			want.paused = new(true)
-		}
-		if err := a.applyWorkload(ctx, ref, state, want); err != nil {
-			return fmt.Errorf("disown the workload: %w", err)
-		}
-	}
 	if err := a.claimService(ctx, ref, false); err != nil {
 		return fmt.Errorf("give up the root service: %w", err)
+	}
+	if state == nil || (!state.Adopted && reason == "") {
+		return nil
+	}
+	want := intent{paused: kept(state), left: reason}
+	if reason != "" {
+		want.paused = new(true)
+	}
+	if err := a.applyWorkload(ctx, ref, state, want); err != nil {
+		return fmt.Errorf("disown the workload: %w", err)
 	}
 	return nil
 }
