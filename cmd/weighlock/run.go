@@ -151,13 +151,14 @@ func setupRollouts(mgr ctrl.Manager, opts options, recorder *events.Recorder, me
 
 // routers makes the adapters that the entries of spec.router name.
 func routers(mgr ctrl.Manager, expectations *controller.Expectations) controller.RouterFactory {
+	index := smi.NewIndex(mgr.GetFieldIndexer())
 	return func(spec v1alpha1.RouterSpec, steps []v1alpha1.Step) (router.Router, error) {
 		if spec.SMI == nil {
 			return nil, fmt.Errorf("spec.router has an entry that names no router: write smi: {}")
 		}
 		o := smi.Options{
 			Reader: mgr.GetCache(), Writer: mgr.GetClient(), Mapper: mgr.GetRESTMapper(),
-			Version: spec.SMI.Version, Mirror: spec.SMI.Mirror,
+			Index: index, Version: spec.SMI.Version, Mirror: spec.SMI.Mirror,
 			Match:   slices.ContainsFunc(steps, func(s v1alpha1.Step) bool { return len(s.Match) > 0 }),
 			Written: expectations.Written, Deleted: expectations.Deleted,
 		}

@@ -28,19 +28,19 @@ func object(kind schema.GroupKind, version, namespace, name string) *unstructure
 }
 
 // list lists the objects of a kind in the target's namespace, as caches hold them: they must not be changed.
-func (r *Router) list(ctx context.Context, kind schema.GroupKind, version string, target router.Target) ([]unstructured.Unstructured, error) {
+func (r *Router) list(ctx context.Context, kind schema.GroupKind, version string, target router.Target, narrow ...client.ListOption) ([]unstructured.Unstructured, error) {
 	all := &unstructured.UnstructuredList{}
 	all.SetGroupVersionKind(kind.WithVersion(version))
-	if err := r.reader.List(ctx, all, client.InNamespace(target.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.reader.List(ctx, all, append(narrow, client.InNamespace(target.Namespace), client.UnsafeDisableDeepCopy)...); err != nil {
 		return nil, fmt.Errorf("list %ss in %s: %w", kind.Kind, target.Namespace, err)
 	}
 	return all.Items, nil
 }
 
 // get reads the TrafficSplit of the target; nil when there is none.
-func (r *Router) get(ctx context.Context, speak speech, target router.Target) (*unstructured.Unstructured, error) {
+func (r *Router) get(ctx context.Context, speak speech, target router.Target, opts ...client.GetOption) (*unstructured.Unstructured, error) {
 	u := object(splitKind, speak.read.name, "", "")
-	err := r.reader.Get(ctx, types.NamespacedName{Namespace: target.Namespace, Name: target.Service}, u)
+	err := r.reader.Get(ctx, types.NamespacedName{Namespace: target.Namespace, Name: target.Service}, u, opts...)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}

@@ -58,7 +58,8 @@ func countedRig(tb testing.TB, how smi.Options) (*rig, *atomic.Int64) {
 		tb.Fatal(err)
 	}
 	r.options.Writer = writer
-	r.options.Reader, r.options.Mapper = startCache(tb, config), newMapper(tb, config)
+	informers := startCache(tb, config)
+	r.options.Reader, r.options.Index, r.options.Mapper = informers, smi.NewIndex(informers), newMapper(tb, config)
 	r.router = smi.New(r.options)
 	return r, requests
 }

@@ -106,17 +106,26 @@ func TestRouter_LeavesFieldsOfOthersAlone(t *testing.T) {
 
 func TestRouter_NamesAnotherSplitForTheSameService(t *testing.T) {
 	installSMI(t)
-	r := newRig(t, smi.Options{})
-	r.apply(step(5, "1"))
-	other := r.somebodysSplit("legacy", "checkout")
-	eventually(t, "the other split to be named", func() error {
-		if observed := r.observe(); observed.Foreign != "TrafficSplit legacy" || !observed.Matches(step(5, "1")) {
-			return fmt.Errorf("it observes %+v", observed)
-		}
-		return nil
-	})
-	if got := r.router.Concerns(other); got != "checkout" {
-		t.Errorf("an event about it concerns the service %q", got)
+	for name, index := range map[string]bool{"by an index": true, "without one": false} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, smi.Options{})
+			if !index {
+				r.options.Index = nil
+				r.router = smi.New(r.options)
+			}
+			r.apply(step(5, "1"))
+			r.somebodysSplit("another", "another")
+			other := r.somebodysSplit("legacy", "checkout."+r.target.Namespace+".svc")
+			eventually(t, "the other split to be named", func() error {
+				if observed := r.observe(); observed.Foreign != "TrafficSplit legacy" || !observed.Matches(step(5, "1")) {
+					return fmt.Errorf("it observes %+v", observed)
+				}
+				return nil
+			})
+			if got := r.router.Concerns(other); got != "checkout" {
+				t.Errorf("an event about it concerns the service %q", got)
+			}
+		})
 	}
 }
 

@@ -59,21 +59,30 @@ func (r *Router) Observe(ctx context.Context, target router.Target) (router.Obse
 
 // find reads the TrafficSplit that was made for the Rollout, as caches hold it, and the name of another one that is in its way.
 func (r *Router) find(ctx context.Context, speak speech, target router.Target) (mine *unstructured.Unstructured, obstacle string, err error) {
-	items, err := r.list(ctx, splitKind, speak.read.name, target)
+	mine, err = r.get(ctx, speak, target, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, "", err
+	}
+	if mine != nil && !ours(mine, target) {
+		return nil, target.Service, nil
+	}
+	var narrow []client.ListOption
+	if r.index != nil {
+		if err := r.index.ensure(ctx, speak.read.name); err != nil {
+			return nil, "", err
+		}
+		narrow = append(narrow, client.MatchingFields{byRoot: target.Service})
+	}
+	items, err := r.list(ctx, splitKind, speak.read.name, target, narrow...)
 	if err != nil {
 		return nil, "", err
 	}
 	for i := range items {
-		item := &items[i]
-		named := nameOf(item) == target.Service
-		switch {
-		case named && ours(item, target):
-			mine = item
-		case named || splits(item, target):
-			obstacle = item.GetName()
+		if item := &items[i]; nameOf(item) != target.Service && splits(item, target) {
+			return mine, nameOf(item), nil
 		}
 	}
-	return mine, obstacle, nil
+	return mine, "", nil
 }
 
 // observeGroups reads the HTTPRouteGroups that matter. A cluster that doesn't serve them isn't asked each time.

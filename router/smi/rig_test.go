@@ -37,18 +37,13 @@ func newRig(tb testing.TB, how smi.Options) *rig {
 		TB: tb, clock: clocktesting.NewFakeClock(time.Date(2026, 5, 4, 12, 0, 0, 5000, time.UTC)), options: how, writes: &journal{Writer: server},
 		target: router.Target{Namespace: newNamespace(tb), Rollout: "checkout", Service: "checkout", Port: 8080},
 	}
-	r.options.Reader, r.options.Mapper, r.options.Writer = startCache(tb, config), newMapper(tb, config), r.writes
+	informers := startCache(tb, config)
+	r.options.Reader, r.options.Index = informers, smi.NewIndex(informers)
+	r.options.Mapper, r.options.Writer = newMapper(tb, config), r.writes
 	r.options.Clock, r.options.Settle = r.clock, 2*time.Second
 	r.options.Written = func(obj client.Object) { r.written = append(r.written, obj) }
 	r.router = smi.New(r.options)
 	return r
-}
-
-// with makes another Router for the same service, with changed options.
-func (r *rig) with(change func(*smi.Options)) *smi.Router {
-	options := r.options
-	change(&options)
-	return smi.New(options)
 }
 
 // apply writes traffic, and waits until the cache shows it.

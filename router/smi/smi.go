@@ -25,6 +25,8 @@ const noMirror = "SMI can't copy requests: leave shadow out of spec.steps, or se
 type Options struct {
 	// Reader reads from caches. It must serve unstructured objects from them, as a manager's cache does.
 	Reader client.Reader
+	// Index of Reader, without which all TrafficSplits of a namespace are gone through.
+	Index *Index
 	// Writer writes to the API server.
 	Writer client.Writer
 	// Mapper tells which versions of TrafficSplit and HTTPRouteGroup the cluster serves.
@@ -48,6 +50,7 @@ type Options struct {
 // Router is the router.Router for SMI. It keeps nothing: making one for each use is fine.
 type Router struct {
 	reader  client.Reader
+	index   *Index
 	writer  client.Writer
 	mapper  meta.RESTMapper
 	forced  string
@@ -64,7 +67,7 @@ var _ router.Router = (*Router)(nil)
 // New returns a Router.
 func New(opts Options) *Router {
 	r := &Router{
-		reader: opts.Reader, writer: opts.Writer, mapper: opts.Mapper,
+		reader: opts.Reader, index: opts.Index, writer: opts.Writer, mapper: opts.Mapper,
 		forced: opts.Version, match: opts.Match, mirror: opts.Mirror, settle: opts.Settle, clock: opts.Clock,
 		written: opts.Written, deleted: opts.Deleted,
 	}
