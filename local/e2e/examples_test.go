@@ -34,9 +34,7 @@ type tried struct {
 	*rig
 	requests []load.Request
 	stages   []stage
-	// copies are those that the candidate's pods have counted when it got
-	// its first requests by weight.
-	copies int
+	copies   copies
 }
 
 // try runs an example to its end under load, which no request may notice.
@@ -46,8 +44,8 @@ func try(t *testing.T, example string, follow func(*tried)) *tried {
 	r.example = example
 	r.open()
 	begin := time.Now()
-	users := r.users(load.Options{Rate: 150, Tenants: tenants, Keep: true})
-	time.Sleep(time.Second)
+	users := r.users(load.Options{Rate: 100, Tenants: tenants, Keep: true})
+	time.Sleep(2 * time.Second)
 	commit := r.commit(shop.Version{Name: "2"})
 	run := &tried{rig: r}
 	if follow != nil {
@@ -66,18 +64,19 @@ func try(t *testing.T, example string, follow func(*tried)) *tried {
 	return run
 }
 
-// countCopies counts the copies once none are made any more, and before the
-// pods that count them are gone.
-func (run *tried) countCopies() {
+// sized waits until the candidate has so many pods in a step.
+func (run *tried) sized(step string, replicas int32) {
 	run.t.Helper()
-	run.inStep("a-quarter")
-	run.atStep(0.25)
-	time.Sleep(2 * lag)
-	run.copies = run.copied()
-	time.Sleep(2 * lag)
-	if again := run.copied(); again != run.copies {
-		run.t.Errorf("the candidate had %d copies and then %d in a step without any", run.copies, again)
-	}
+	run.inStep(step)
+	run.until(fmt.Sprintf("the candidate to have %d pods in step %s", replicas, step), 60*time.Second, func(v observe.View) error {
+		if v.Rollout.Status.Step == nil || v.Rollout.Status.Step.Name != step {
+			run.t.Fatalf("step %s was left with %+v", step, run.last.Rollout.Status.Candidate)
+		}
+		if candidate := v.Rollout.Status.Candidate; candidate == nil || candidate.Replicas != replicas {
+			return fmt.Errorf("it is %+v", candidate)
+		}
+		return nil
+	})
 }
 
 // weighed checks the stages from an index on, all of which are by weight, and
@@ -147,19 +146,23 @@ func TestExample_TenantsGoToTheCandidateAndNobodyElseDoes(t *testing.T) {
 
 func TestExample_ShadowCopiesRequestsWhoseRepliesNobodyGets(t *testing.T) {
 	t.Parallel()
-	run := try(t, "shadow", func(run *tried) { run.countCopies() })
+	run := try(t, "shadow", func(run *tried) {
+		run.countCopies()
+		run.noCopies()
+	})
 	wantStages(t, run.stages, state{}, state{Copies: 50}, state{Copies: 100}, state{Share: 0.25}, state{Share: 0.5}, state{Share: 1}, state{})
 	// No reply of the candidate's reaches a user while it gets copies.
 	run.weighed(0)
-	copied(t, run.copies, run.requests, run.stages[1:3])
+	run.copies.explained(t, run.requests, run.stages[1:3])
 }
 
 func TestExample_AllGoesThroughEveryKindOfStep(t *testing.T) {
 	t.Parallel()
 	run := try(t, "all", func(run *tried) {
-		run.inStep("pilot")
-		run.inStep("a-quarter")
 		run.countCopies()
+		run.sized("pilot", 1)
+		run.noCopies()
+		run.sized("half", 3)
 	})
 	wantStages(t, run.stages, state{}, state{Copies: 50}, state{Share: 1, Matches: onlyAcme}, state{Share: 0.005},
 		state{Share: 0.25}, state{Share: 0.5}, state{Share: 1}, state{})
@@ -167,7 +170,7 @@ func TestExample_AllGoesThroughEveryKindOfStep(t *testing.T) {
 	run.stages[1].shared(t, run.requests, 0)
 	run.stages[2].chosen(t, run.requests, "acme")
 	run.weighed(3)
-	copied(t, run.copies, run.requests, run.stages[1:2])
+	run.copies.explained(t, run.requests, run.stages[1:2])
 	if incumbent := run.last.Rollout.Status.Incumbent; !incumbent.Unproven {
 		t.Error("nothing says that a step was left at its deadline")
 	}

@@ -34,7 +34,7 @@ type fault struct {
 
 // shorter makes the canary's steps and drains as short as they need to be here:
 // what is tried is not how good a version is.
-var shorter = strings.NewReplacer("minRequests: 150", "minRequests: 50", "abortDelay: 5s", "abortDelay: 2s")
+var shorter = strings.NewReplacer("threshold: 1s", "threshold: 10s", "minRequests: 150", "minRequests: 50", "abortDelay: 5s", "abortDelay: 2s")
 
 // underFault brings a good version as far as its first step, under load.
 func underFault(t *testing.T, namespace string) *fault {

@@ -6,8 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -57,6 +55,10 @@ func TestMain(m *testing.M) {
 	os.Exit(sandbox.ExitCode(err))
 }
 
+// patient lets requests take as long as they may on a machine with other work:
+// how fast it is is not what is tried.
+var patient = strings.NewReplacer("threshold: 1s", "threshold: 10s")
+
 // rig is a shop in a namespace of its own.
 type rig struct {
 	t          *testing.T
@@ -64,8 +66,7 @@ type rig struct {
 	observer   *observe.Observer
 	cluster    kubernetes.Interface
 	repository *shop.Repository
-	// example is the one whose Rollout is committed; edit changes it before, and
-	// may be nil.
+	// example is the one whose Rollout is committed; edit changes it before.
 	example string
 	edit    *strings.Replacer
 	last    observe.View
@@ -75,7 +76,7 @@ type rig struct {
 
 func newRig(t *testing.T, namespace string) *rig {
 	t.Helper()
-	r := &rig{t: t, namespace: namespace, example: shop.Canary}
+	r := &rig{t: t, namespace: namespace, example: shop.Canary, edit: patient}
 	var err error
 	if r.observer, err = observe.New(running.Config, namespace, shop.Name, 80); err != nil {
 		t.Fatal(err)
@@ -158,9 +159,7 @@ func (r *rig) files(version shop.Version) map[string]string {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if r.edit != nil {
-		files["rollout.yaml"] = r.edit.Replace(files["rollout.yaml"])
-	}
+	files["rollout.yaml"] = r.edit.Replace(files["rollout.yaml"])
 	return files
 }
 
@@ -203,7 +202,7 @@ func (r *rig) until(what string, timeout time.Duration, check func(observe.View)
 // idle waits until the shop is adopted and nothing is under way.
 func (r *rig) idle() observe.View {
 	r.t.Helper()
-	return r.until("the shop to be adopted and idle", 60*time.Second, func(v observe.View) error {
+	return r.until("the shop to be adopted and idle", 120*time.Second, func(v observe.View) error {
 		if v.Rollout == nil || v.Rollout.Status.State != "Idle" || v.Progress == nil || len(v.Copies) > 0 {
 			return errors.New("it is not")
 		}
@@ -217,7 +216,7 @@ func (r *rig) idle() observe.View {
 // atStep waits until Envoy sends the candidate a share of the requests.
 func (r *rig) atStep(share float64) observe.View {
 	r.t.Helper()
-	return r.until(fmt.Sprintf("the candidate to get %.0f%%", share*100), 60*time.Second, func(v observe.View) error {
+	return r.until(fmt.Sprintf("the candidate to get %.0f%%", share*100), 120*time.Second, func(v observe.View) error {
 		if v.Progress == nil || v.Progress.Phase != observe.PhaseStep {
 			return errors.New("no step is under way")
 		}
@@ -231,7 +230,7 @@ func (r *rig) atStep(share float64) observe.View {
 // inStep waits until the Rollout is in a step.
 func (r *rig) inStep(name string) {
 	r.t.Helper()
-	r.until("step "+name, 90*time.Second, func(v observe.View) error {
+	r.until("step "+name, 180*time.Second, func(v observe.View) error {
 		if v.Rollout == nil || v.Progress == nil {
 			return errors.New("there is no Rollout, or no route")
 		}
@@ -251,7 +250,7 @@ func candidate(v observe.View) string { return shop.Name + "-" + v.Progress.Cand
 // promoted waits until a commit is the incumbent and its copy is gone.
 func (r *rig) promoted(commit string) observe.View {
 	r.t.Helper()
-	return r.until("the commit to be promoted", 180*time.Second, func(v observe.View) error {
+	return r.until("the commit to be promoted", 300*time.Second, func(v observe.View) error {
 		if v.Rollout == nil || v.Progress == nil {
 			return errors.New("there is no Rollout, or no route")
 		}
@@ -269,7 +268,7 @@ func (r *rig) promoted(commit string) observe.View {
 // rolledBack waits until the candidate was rolled back and its copy is gone.
 func (r *rig) rolledBack() observe.View {
 	r.t.Helper()
-	return r.until("the candidate to be rolled back", 90*time.Second, func(v observe.View) error {
+	return r.until("the candidate to be rolled back", 180*time.Second, func(v observe.View) error {
 		if v.Progress == nil || v.Progress.Phase != observe.PhaseRolledBack {
 			return errors.New("it was not")
 		}
@@ -297,33 +296,6 @@ func (r *rig) pods() map[types.UID]int32 {
 		}
 	}
 	return pods
-}
-
-var copiesCounter = regexp.MustCompile(`(?m)^shop_requests_total\{code="[0-9]+",mirrored="true"\} ([0-9]+)$`)
-
-// copied are the copies of requests that the pods of the Rollout's copies have
-// counted.
-func (r *rig) copied() int {
-	r.t.Helper()
-	list, err := r.cluster.CoreV1().Pods(r.namespace).List(r.t.Context(), metav1.ListOptions{LabelSelector: "app!=" + shop.Name})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	client, sum := &http.Client{Timeout: 5 * time.Second}, 0
-	for _, pod := range list.Items {
-		page, err := get(r.t.Context(), client, "http://"+net.JoinHostPort(pod.Status.PodIP, "8080")+"/metrics")
-		if err != nil {
-			r.t.Fatalf("ask pod %s for its counts: %v", pod.Name, err)
-		}
-		for _, found := range copiesCounter.FindAllSubmatch(page.body, -1) {
-			n, err := strconv.Atoi(string(found[1]))
-			if err != nil {
-				r.t.Fatal(err)
-			}
-			sum += n
-		}
-	}
-	return sum
 }
 
 func (r *rig) samePods(before map[types.UID]int32) {

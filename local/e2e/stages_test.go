@@ -134,33 +134,6 @@ func (s stage) chosen(t *testing.T, all []load.Request, tenants ...string) {
 	}
 }
 
-// copied fails the test unless so many copies are what the stages should have
-// made, give or take what chance allows, and what Envoy did with requests that
-// met a change.
-func copied(t *testing.T, copies int, all []load.Request, during []stage) {
-	t.Helper()
-	unsure, always, part := 0, 0, stage{}
-	for _, s := range during {
-		sure := s.requests(all)
-		possible := count(all, func(r load.Request) bool { return r.Done.After(s.sent) && r.Sent.Before(s.left.Add(lag)) })
-		unsure += possible - len(sure)
-		if s.Copies == 100 {
-			always += len(sure)
-		} else {
-			part = s
-		}
-	}
-	sometimes := len(part.requests(all))
-	low, high := max(0, copies-always-unsure), copies-always
-	t.Logf("%d copies were made: %d of requests that all should have one, %d to %d of %d at %v%%", copies, always, low, high, sometimes, part.Copies)
-	if sometimes < fewest {
-		t.Errorf("only %d requests were surely copied in part", sometimes)
-	}
-	if !chance(low, min(high, sometimes), sometimes, part.Copies/100) || high < 0 {
-		t.Errorf("%d copies can't be chance", copies)
-	}
-}
-
 // atOnce fails the test if a request that was sent after the new version had
 // answered was still answered by another.
 func atOnce(t *testing.T, all []load.Request) {

@@ -14,6 +14,9 @@ import (
 	"github.com/weighlock/weighlock/local/shop"
 )
 
+// patience is how long users wait for an answer: slow is not lost.
+const patience = 60 * time.Second
+
 // users send requests to the shop.
 type users struct {
 	t         *testing.T
@@ -25,7 +28,7 @@ type users struct {
 // users begin to send requests, to the rig's shop.
 func (r *rig) users(options load.Options) *users {
 	r.t.Helper()
-	options.URL = r.url()
+	options.URL, options.Timeout = r.url(), patience
 	generator, err := load.New(options)
 	if err != nil {
 		r.t.Fatal(err)
