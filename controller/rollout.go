@@ -106,6 +106,9 @@ func (r *RolloutReconciler) advance(ctx context.Context, obj *v1alpha1.Rollout) 
 		conditions.MarkFalse(obj, v1alpha1.ConditionReady, v1alpha1.ReasonObservationFailed, "%s", err)
 		return ctrl.Result{}, err
 	}
+	if progress := seen.snapshot.Route.Progress; progress != nil && progress.Behind(seen.snapshot.Workload) {
+		return ctrl.Result{RequeueAfter: soon}, nil
+	}
 	now := r.Clock.Now()
 	plan := rollout.PlanFor(seen.snapshot, now)
 	r.weigh(obj, seen, plan)

@@ -254,3 +254,25 @@ func TestPlanFor_DoesNotPauseAWorkloadWithoutPods(t *testing.T) {
 		t.Error("scaled up again, the workload might start nothing, or pods of an old template")
 	}
 }
+
+func TestProgress_KnowsAWorkloadThatIsOlderThanItself(t *testing.T) {
+	t.Parallel()
+	at := func(uid string, generation int64) *workload.State {
+		return &workload.State{UID: uid, Generation: generation}
+	}
+	written, err := rollout.ParseProgress(rollout.Progress{Phase: rollout.PhaseServing, Incumbent: "a"}.Sees(at("u", 7)).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		now    *workload.State
+		behind bool
+	}{
+		"older": {at("u", 6), true}, "the same": {at("u", 7), false}, "newer": {at("u", 8), false},
+		"another workload of that name": {at("v", 1), false}, "gone": {nil, false},
+	} {
+		if got := written.Behind(test.now); got != test.behind {
+			t.Errorf("%s: behind is %t", name, got)
+		}
+	}
+}

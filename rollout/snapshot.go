@@ -3,6 +3,8 @@ package rollout
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weighlock/weighlock/analysis"
@@ -89,6 +91,28 @@ type Progress struct {
 	Generation int64 `json:"generation,omitempty"`
 	// Reason says why the traffic was put so.
 	Reason string `json:"reason,omitempty"`
+	// Seen is the state of the workload that was looked at, as "<uid>/<generation>". A plan is not made from an older
+	// one: caches of routes and of workloads lag by their own times, and another controller may have acted meanwhile.
+	Seen string `json:"seen,omitempty"`
+}
+
+// Behind says whether a workload as it is observed is older than when the progress was written.
+func (p Progress) Behind(now *workload.State) bool {
+	if now == nil || p.Seen == "" {
+		return false
+	}
+	uid, generation, _ := strings.Cut(p.Seen, "/")
+	seen, err := strconv.ParseInt(generation, 10, 64)
+	return err == nil && uid == now.UID && now.Generation < seen
+}
+
+// Sees is the progress with the state of the workload that was looked at.
+func (p Progress) Sees(now *workload.State) Progress {
+	p.Seen = ""
+	if now != nil {
+		p.Seen = now.UID + "/" + strconv.FormatInt(now.Generation, 10)
+	}
+	return p
 }
 
 // ParseProgress reads what Progress.String wrote.

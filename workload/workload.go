@@ -137,8 +137,9 @@ type Record struct {
 type State struct {
 	// Name of the object; Service is the track service's name.
 	Name, Service string
-	// UID and ResourceVersion of the object that was looked at.
+	// UID and ResourceVersion of the object that was looked at; Generation counts the changes of its spec.
 	UID, ResourceVersion string
+	Generation           int64
 	// Template is what the object's spec asks for. It is empty until the workload is adopted, because
 	// caches hold others only in part. A copy's is given as the workload has it, before its labels were
 	// changed; its revision is another than the copy's where somebody edited the copy.

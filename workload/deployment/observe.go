@@ -271,7 +271,7 @@ func (s *seen) copied(ctx context.Context, names *resolver, d *unstructured.Unst
 func (s *seen) state(d *unstructured.Unstructured, service string) *workload.State {
 	state := &workload.State{
 		Name: d.GetName(), Service: service,
-		UID: string(d.GetUID()), ResourceVersion: d.GetResourceVersion(),
+		UID: string(d.GetUID()), ResourceVersion: d.GetResourceVersion(), Generation: d.GetGeneration(),
 		Replicas: replicas(d),
 		Ready:    count(d, "status", "availableReplicas"),
 		Deleting: d.GetDeletionTimestamp() != nil,
