@@ -174,8 +174,8 @@ type RouterSpec struct {
 
 // SMIRouter says how SMI is spoken.
 type SMIRouter struct {
-	// version of TrafficSplit to write. The default is v1alpha2 where the cluster serves
-	// it, else the newest that it serves.
+	// version of TrafficSplit to write. The default is the newest that the cluster serves. Steps that match need
+	// v1alpha3 or v1alpha4.
 	// +kubebuilder:validation:Enum=v1alpha1;v1alpha2;v1alpha3;v1alpha4
 	// +optional
 	Version string `json:"version,omitempty"`

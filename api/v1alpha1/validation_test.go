@@ -83,6 +83,11 @@ var rolloutRules = []rule{
 		reject: []string{`{steps: [{replicas: 0%}]}`, `{steps: [{replicas: 101%}]}`, `{steps: [{replicas: "3"}]}`},
 	},
 	{
+		words:  "a header is named twice in one entry",
+		accept: []string{`{steps: [{match: [{headers: [{name: a, exact: x}, {name: b, exact: x}]}, {headers: [{name: a, exact: y}]}]}]}`},
+		reject: []string{`{steps: [{match: [{headers: [{name: a, exact: x}, {name: a, exact: y}]}]}]}`, `{steps: [{match: [{headers: [{name: X-Tenant, exact: x}, {name: x-tenant, regex: y}]}]}]}`},
+	},
+	{
 		words:  "a header match needs exactly one of exact and regex",
 		accept: []string{`{steps: [{match: [{headers: [{name: a, exact: b}, {name: c, regex: "d.*"}]}]}]}`},
 		reject: []string{`{steps: [{match: [{headers: [{name: a}]}]}]}`, `{steps: [{match: [{headers: [{name: a, exact: b, regex: c}]}]}]}`},
