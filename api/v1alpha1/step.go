@@ -91,7 +91,7 @@ type RequestMatch struct {
 	// headers are ANDed. Each is named once.
 	// +kubebuilder:validation:XValidation:rule="self.all(h, self.exists_one(g, g.name.lowerAscii() == h.name.lowerAscii()))",message="a header is named twice in one entry, and both would have to match: put them into entries of their own, or into one regex"
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:MaxItems=8
 	// +listType=atomic
 	// +required
 	Headers []HeaderMatch `json:"headers"`
