@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -40,6 +41,15 @@ func (v *view) gates(p *Plan, step v1alpha1.Step) []gate {
 		closed = append(closed, gate{reason: v1alpha1.ReasonApprovalNeeded, missing: "a person's approval"})
 	}
 	return closed
+}
+
+// weigh asks for the verdict on the present step, whatever keeps it from being left: a bad candidate must go even
+// when the Rollout is Stalled.
+func (v *view) weigh(p *Plan) {
+	if v.Deleting || v.progress.Phase != PhaseStep || !v.Route.Taken || slices.ContainsFunc(p.Actions, movesTraffic) {
+		return
+	}
+	p.Weigh, p.Weighed = v.weighs(v.step()), v.stepTraffic(v.step())
 }
 
 // weighs says whether analysis has a say in the step: only where the candidate gets requests.

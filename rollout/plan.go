@@ -59,6 +59,7 @@ func PlanFor(s Snapshot, now time.Time) Plan {
 			continue
 		}
 		v.tidy(plan)
+		v.weigh(plan)
 		v.report(plan)
 		return *plan
 	}

@@ -20,7 +20,6 @@ func (v *view) promote(p *Plan) *Plan {
 		return p
 	}
 	p.Why = v.want + " takes all traffic, and is the incumbent now"
-	p.Weigh = false
 	p.Actions = append(p.Actions, v.protected(v.want, c)...)
 	p.Actions = append(p.Actions, SetRoute{
 		Traffic:  Traffic{Incumbent: v.want, Total: v.total},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/weighlock/weighlock/analysis"
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/rollout"
 	"github.com/weighlock/weighlock/workload"
@@ -274,5 +275,23 @@ func TestProgress_KnowsAWorkloadThatIsOlderThanItself(t *testing.T) {
 		if got := written.Behind(test.now); got != test.behind {
 			t.Errorf("%s: behind is %t", name, got)
 		}
+	}
+}
+
+func TestPlanFor_WeighsAStepThatIsStalled(t *testing.T) {
+	t.Parallel()
+	w := inStep(t, canary())
+	stall := func(s *rollout.Snapshot) {
+		s.Problem = &workload.Problem{Reason: "PausedElsewhere", Message: "somebody pauses it"}
+	}
+	if p := w.plan(stall); !p.Stalled || !p.Weigh || p.Weighed.Weight != 10 {
+		t.Errorf("the step has traffic, and is not weighed: %+v", p)
+	}
+	p := w.plan(func(s *rollout.Snapshot) {
+		stall(s)
+		s.Verdict = &analysis.Verdict{Outcome: v1alpha1.OutcomeFail, Message: "5% errors"}
+	})
+	if p.Reason != "RolledBack" || p.Weigh {
+		t.Errorf("a bad candidate of a Stalled Rollout is %s, and weighed: %t", p.Reason, p.Weigh)
 	}
 }

@@ -55,7 +55,6 @@ func (v *view) enter(p *Plan, index int) *Plan {
 	p.Reason = v1alpha1.ReasonProgressing
 	p.Why = fmt.Sprintf("step %s: %s", v.position(index), traffic.asked())
 	p.Status.WaitingFor = "the mesh to take the step's traffic"
-	p.Weigh = false
 	if traffic.Weight > v.total/2 {
 		p.Actions = append(p.Actions, v.protected(v.want, v.candidate)...)
 	}
@@ -96,7 +95,6 @@ func advance(v *view) *Plan {
 	index := min(v.progress.Step, max(len(v.Spec.Steps)-1, 0))
 	step := v.stepAt(index)
 	p := doing(v1alpha1.StateProgressing, v1alpha1.ReasonProgressing, fmt.Sprintf("step %s", v.position(index)))
-	p.Weigh, p.Weighed = v.weighs(step) && v.Route.Taken, v.stepTraffic(step)
 	if !v.settled(p) {
 		again(p, v.routeDue())
 		p.Status.WaitingFor = "the mesh to take the step's traffic"

@@ -83,9 +83,9 @@ var rolloutRules = []rule{
 		reject: []string{`{steps: [{replicas: 0%}]}`, `{steps: [{replicas: 101%}]}`, `{steps: [{replicas: "3"}]}`},
 	},
 	{
-		words:  "a header is named twice in one entry",
-		accept: []string{`{steps: [{match: [{headers: [{name: a, exact: x}, {name: b, exact: x}]}, {headers: [{name: a, exact: y}]}]}]}`},
-		reject: []string{`{steps: [{match: [{headers: [{name: a, exact: x}, {name: a, exact: y}]}]}]}`, `{steps: [{match: [{headers: [{name: X-Tenant, exact: x}, {name: x-tenant, regex: y}]}]}]}`},
+		words:  "a header is named twice in one entry, and both would have to match: put them into entries of their own, or into one regex",
+		accept: []string{`{steps: [{match: [{headers: [{name: a, exact: x}, {name: b, exact: x}]}, {headers: [{name: a, exact: v2}]}]}]}`},
+		reject: []string{`{steps: [{match: [{headers: [{name: a, exact: x}, {name: a, exact: v2}]}]}]}`, `{steps: [{match: [{headers: [{name: X-Tenant, exact: x}, {name: x-tenant, regex: v2}]}]}]}`},
 	},
 	{
 		words:  "a header match needs exactly one of exact and regex",
