@@ -106,7 +106,7 @@ func (r *RolloutReconciler) advance(ctx context.Context, obj *v1alpha1.Rollout) 
 		conditions.MarkFalse(obj, v1alpha1.ConditionReady, v1alpha1.ReasonObservationFailed, "%s", err)
 		return ctrl.Result{}, err
 	}
-	if progress := seen.snapshot.Route.Progress; progress != nil && progress.Behind(seen.snapshot.Workload) {
+	if progress := seen.snapshot.Route.Progress; progress != nil && progress.Behind(seen.seen...) {
 		return ctrl.Result{RequeueAfter: soon}, nil
 	}
 	now := r.Clock.Now()
@@ -181,12 +181,12 @@ func (r *RolloutReconciler) patch(ctx context.Context, before, obj *v1alpha1.Rol
 	var err error
 	if slices.Equal(before.Finalizers, obj.Finalizers) {
 		after.Status = obj.Status
-		err = r.write(ctx, before, after, func(p client.Patch) error {
+		err = r.write(before, after, func(p client.Patch) error {
 			return r.Client.Status().Patch(ctx, after, p, client.FieldOwner(v1alpha1.FieldManager))
 		})
 	} else {
 		after.Finalizers = obj.Finalizers
-		err = r.write(ctx, before, after, func(p client.Patch) error {
+		err = r.write(before, after, func(p client.Patch) error {
 			return r.Client.Patch(ctx, after, p, client.FieldOwner(v1alpha1.FieldManager))
 		})
 	}
@@ -208,7 +208,7 @@ func (r *RolloutReconciler) patch(ctx context.Context, before, obj *v1alpha1.Rol
 
 // write patches before to after, if they differ, on the very object that was looked at: lists, such as the conditions,
 // are written whole.
-func (r *RolloutReconciler) write(ctx context.Context, before, after *v1alpha1.Rollout, send func(client.Patch) error) error {
+func (r *RolloutReconciler) write(before, after *v1alpha1.Rollout, send func(client.Patch) error) error {
 	changes, err := client.MergeFrom(before).Data(after)
 	if err != nil || string(changes) == "{}" {
 		return err

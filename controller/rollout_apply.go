@@ -102,7 +102,8 @@ func (o *observation) setRoute(ctx context.Context, a rollout.SetRoute) error {
 	if !ok {
 		return fmt.Errorf("a track of %s is not there", a.Traffic)
 	}
-	routed.Progress = a.Progress.Sees(o.snapshot.Workload).String()
+	a.Progress.Seen = o.seen
+	routed.Progress = a.Progress.String()
 	for _, adapter := range o.routers {
 		if err := adapter.Apply(ctx, o.target, routed); err != nil {
 			return err

@@ -25,6 +25,8 @@ type observation struct {
 	ref      workload.Reference
 	target   router.Target
 	routers  []router.Router
+	// seen are the states of the Rollout and the workload.
+	seen []rollout.Seen
 	// kinds of the routes.
 	kinds  []client.Object
 	answer *monitor.Answer
@@ -45,6 +47,10 @@ func (r *RolloutReconciler) observe(ctx context.Context, obj *v1alpha1.Rollout) 
 		return nil, fmt.Errorf("observing %s: %w", obj.Spec.Workload.Name, err)
 	}
 	o.snapshot.Observation = *seen
+	o.seen = []rollout.Seen{{UID: string(obj.UID), Generation: obj.Generation}}
+	if w := seen.Workload; w != nil {
+		o.seen = append(o.seen, rollout.Seen{UID: w.UID, Generation: w.Generation})
+	}
 	if err := r.observeRoutes(ctx, obj, o); err != nil {
 		return nil, err
 	}

@@ -256,23 +256,26 @@ func TestPlanFor_DoesNotPauseAWorkloadWithoutPods(t *testing.T) {
 	}
 }
 
-func TestProgress_KnowsAWorkloadThatIsOlderThanItself(t *testing.T) {
+func TestProgress_KnowsWhatIsOlderThanItself(t *testing.T) {
 	t.Parallel()
-	at := func(uid string, generation int64) *workload.State {
-		return &workload.State{UID: uid, Generation: generation}
-	}
-	written, err := rollout.ParseProgress(rollout.Progress{Phase: rollout.PhaseServing, Incumbent: "a"}.Sees(at("u", 7)).String())
+	written, err := rollout.ParseProgress(rollout.Progress{
+		Phase: rollout.PhaseServing, Incumbent: "a", Seen: []rollout.Seen{{UID: "rollout", Generation: 2}, {UID: "workload", Generation: 7}},
+	}.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
-		now    *workload.State
+		now    []rollout.Seen
 		behind bool
 	}{
-		"older": {at("u", 6), true}, "the same": {at("u", 7), false}, "newer": {at("u", 8), false},
-		"another workload of that name": {at("v", 1), false}, "gone": {nil, false},
+		"the same":               {[]rollout.Seen{{UID: "rollout", Generation: 2}, {UID: "workload", Generation: 7}}, false},
+		"an older workload":      {[]rollout.Seen{{UID: "rollout", Generation: 2}, {UID: "workload", Generation: 6}}, true},
+		"an older Rollout":       {[]rollout.Seen{{UID: "rollout", Generation: 1}, {UID: "workload", Generation: 9}}, true},
+		"newer ones":             {[]rollout.Seen{{UID: "rollout", Generation: 3}, {UID: "workload", Generation: 8}}, false},
+		"others of these names":  {[]rollout.Seen{{UID: "x", Generation: 1}, {UID: "y", Generation: 1}}, false},
+		"a workload that's gone": {[]rollout.Seen{{UID: "rollout", Generation: 2}}, false},
 	} {
-		if got := written.Behind(test.now); got != test.behind {
+		if got := written.Behind(test.now...); got != test.behind {
 			t.Errorf("%s: behind is %t", name, got)
 		}
 	}

@@ -3,8 +3,7 @@ package rollout
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/weighlock/weighlock/analysis"
@@ -91,28 +90,22 @@ type Progress struct {
 	Generation int64 `json:"generation,omitempty"`
 	// Reason says why the traffic was put so.
 	Reason string `json:"reason,omitempty"`
-	// Seen is the state of the workload that was looked at, as "<uid>/<generation>". A plan is not made from an older
-	// one: caches of routes and of workloads lag by their own times, and another controller may have acted meanwhile.
-	Seen string `json:"seen,omitempty"`
+	// Seen are the states of the Rollout and its workload that were looked at. A plan is not made from an older one:
+	// the caches of each kind lag by their own time, and another controller may have acted meanwhile.
+	Seen []Seen `json:"seen,omitempty"`
 }
 
-// Behind says whether a workload as it is observed is older than when the progress was written.
-func (p Progress) Behind(now *workload.State) bool {
-	if now == nil || p.Seen == "" {
-		return false
-	}
-	uid, generation, _ := strings.Cut(p.Seen, "/")
-	seen, err := strconv.ParseInt(generation, 10, 64)
-	return err == nil && uid == now.UID && now.Generation < seen
+// Seen is the state of an object: its generation counts the changes of its spec.
+type Seen struct {
+	UID        string `json:"uid"`
+	Generation int64  `json:"generation"`
 }
 
-// Sees is the progress with the state of the workload that was looked at.
-func (p Progress) Sees(now *workload.State) Progress {
-	p.Seen = ""
-	if now != nil {
-		p.Seen = now.UID + "/" + strconv.FormatInt(now.Generation, 10)
-	}
-	return p
+// Behind says whether one of the objects, as they are observed, is older than when the progress was written.
+func (p Progress) Behind(now ...Seen) bool {
+	return slices.ContainsFunc(now, func(n Seen) bool {
+		return slices.ContainsFunc(p.Seen, func(then Seen) bool { return n.UID == then.UID && n.Generation < then.Generation })
+	})
 }
 
 // ParseProgress reads what Progress.String wrote.
