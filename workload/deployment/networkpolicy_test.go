@@ -201,12 +201,18 @@ func (n *neighbourhood) lay(policies ...policy) []*networkingv1.NetworkPolicy {
 			// Policies may be about pods in all namespaces, those of other tests too.
 			_ = server.Delete(context.Background(), rendered)
 		})
-		eventually(n.T, "the caches to show the policy", func() error {
-			return informers.Get(n.Context(), client.ObjectKeyFromObject(rendered), networkPolicy())
-		})
+		n.shown(rendered)
 		made = append(made, rendered)
 	}
 	return made
+}
+
+// shown waits until caches show a policy.
+func (n *neighbourhood) shown(policy *networkingv1.NetworkPolicy) {
+	n.Helper()
+	eventually(n.T, "the caches to show the policy", func() error {
+		return informers.Get(n.Context(), client.ObjectKeyFromObject(policy), networkPolicy())
+	})
 }
 
 // name gives the teams in peers the names that they have in this test.
@@ -337,6 +343,12 @@ func TestCopy_MayDoWhatTheWorkloadMayAndNoMore(t *testing.T) {
 		},
 		"all but it are closed": {
 			[]policy{{pods: appIs(metav1.LabelSelectorOpNotIn, "checkout"), from: nobody, to: nobody}}, 1,
+		},
+		"all but some are closed and it nearly": {
+			[]policy{
+				{pods: appIs(metav1.LabelSelectorOpNotIn, "checkout", "frontend", "database"), from: nobody, to: nobody},
+				{pods: app("checkout"), from: peers(near(app("frontend"))), to: peers(near(app("database")))},
+			}, 1,
 		},
 		"all are closed and all may call": {
 			[]policy{{pods: everybody, from: peers(near(everybody)), to: nobody}}, 0,

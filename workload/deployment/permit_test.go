@@ -67,9 +67,7 @@ func TestCopy_KeepsPortsInTwins(t *testing.T) {
 		}
 		made.Spec.Ingress = rules
 		n.create(made)
-		eventually(t, "the caches to show the policy", func() error {
-			return informers.Get(t.Context(), client.ObjectKeyFromObject(made), networkPolicy())
-		})
+		n.shown(made)
 	}
 	n.tried()
 	twins := n.twins()
@@ -80,6 +78,22 @@ func TestCopy_KeepsPortsInTwins(t *testing.T) {
 		if len(twins[i].Spec.Ingress) != 1 || cmp.Diff(ports, twins[i].Spec.Ingress[0].Ports) != "" {
 			t.Errorf("the twin of %s lets in by %+v", twins[i].Annotations[v1alpha1.AnnotationTwinOf], twins[i].Spec.Ingress)
 		}
+	}
+}
+
+func TestCopy_ClosesNothingThatThePolicyLeavesOpen(t *testing.T) {
+	n := newNeighbourhood(t)
+	// Its egress rules mean nothing: it is a policy for ingress only.
+	made := policy{
+		pods: app("frontend"),
+		from: []networkingv1.NetworkPolicyPeer{near(app("cart"))}, to: []networkingv1.NetworkPolicyPeer{near(app("checkout"))},
+	}.render(n.ref.Namespace)
+	made.Spec.PolicyTypes = made.Spec.PolicyTypes[:1]
+	n.create(made)
+	n.shown(made)
+	n.tried()
+	if twins := n.twins(); len(twins) > 0 {
+		t.Errorf("there are twins: %+v", twins)
 	}
 }
 
