@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -31,11 +33,15 @@ import (
 var (
 	testEnv    *envtest.Environment
 	testClient client.Client
-	testScheme = runtime.NewScheme()
+	testScheme = kruntime.NewScheme()
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// Whole rollouts wait for the API server most of the time.
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	if testing.Verbose() {
 		log.SetLogger(zap.New(zap.UseDevMode(true), zap.WriteTo(os.Stderr)))
 	} else {
@@ -53,6 +59,8 @@ func run(m *testing.M) (code int) {
 		CRDDirectoryPaths:     []string{filepath.Join("..", "crds")},
 		ErrorIfCRDPathMissing: true,
 	}
+	// Each rollout takes a few addresses of Services, and none is given back.
+	testEnv.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.96.0.0/16")
 	if _, err := testEnv.Start(); err != nil {
 		fmt.Fprintf(os.Stderr, "start the API server (is KUBEBUILDER_ASSETS set?): %v\n", err)
 		return 1

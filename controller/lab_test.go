@@ -1,0 +1,390 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	clocktesting "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/weighlock/weighlock/analysis"
+	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/rollout"
+	"github.com/weighlock/weighlock/workload/deployment"
+)
+
+// quickClient is a client without a limit of calls per second.
+var quickClient client.WithWatch
+
+// lab is a namespace in which one Rollout is driven, step by step, through a scenario: the reconciler on the real API server, with
+// a clock and caches that the test holds in its hands.
+type lab struct {
+	namespace string
+	rollout   *v1alpha1.Rollout
+	history   *history
+	world     world
+	clock     *clocktesting.FakeClock
+	// without says that the cluster has no policy that holds workloads.
+	without bool
+	// bad says which images fail, and from which step on.
+	bad    map[string]int32
+	step   atomic.Int32
+	images sync.Map // by the Service of their copy's track
+	// begin is the place in the history where the Rollout is made; caches show all before it.
+	begin int
+	// running is the controller, and again makes the next one when it has died.
+	running *process
+	again   func() *process
+	// beside is another controller that acts at the same time; nil for none.
+	beside *process
+}
+
+var (
+	rollouts      = schema.GroupKind{Group: "weighlock.dev", Kind: "Rollout"}
+	trafficSplits = schema.GroupKind{Group: "split.smi-spec.io", Kind: "TrafficSplit"}
+)
+
+// installed is done once SMI and the admission policy that holds workloads are in the cluster.
+var installed sync.Once
+
+var prepare = sync.OnceValue(func() error {
+	config := *testEnv.Config
+	config.QPS = -1
+	var err error
+	quickClient, err = client.NewWithWatch(&config, client.Options{Scheme: testScheme})
+	return err
+})
+
+// newLab makes a namespace in which a shop runs, and a Rollout for it that no controller has seen.
+func newLab(t *testing.T, s scenario) *lab {
+	t.Helper()
+	if err := prepare(); err != nil {
+		t.Fatal(err)
+	}
+	installed.Do(func() { installSMI(t); installPolicy(t) })
+	l := &lab{
+		namespace: newNamespace(t), history: newHistory(), without: s.without, bad: s.bad,
+		clock: clocktesting.NewFakeClock(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)),
+	}
+	l.world = world{lab: l}
+	if err := l.policy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.rollout = &v1alpha1.Rollout{
+		ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: l.namespace},
+		Spec: v1alpha1.RolloutSpec{
+			Workload: v1alpha1.WorkloadReference{Name: "shop"},
+			Service:  v1alpha1.ServiceReference{Name: "shop", Port: 80},
+			Router:   []v1alpha1.RouterSpec{{SMI: &v1alpha1.SMIRouter{}}},
+			Steps:    weights(10, 50),
+		},
+	}
+	if s.spec != nil {
+		s.spec(&l.rollout.Spec)
+	}
+	l.commit(t, "v1")
+	l.create(t, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: l.namespace},
+		Spec: corev1.ServiceSpec{
+			Selector: map[string]string{"app": "shop"},
+			Ports:    []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromInt32(8080)}},
+		},
+	})
+	for moved := true; moved; {
+		moved = l.turn(t)
+	}
+	l.create(t, l.rollout)
+	l.begin = len(l.history.entries)
+	return l
+}
+
+// weights are steps of a minute each.
+func weights(all ...int32) []v1alpha1.Step {
+	var steps []v1alpha1.Step
+	for _, weight := range all {
+		steps = append(steps, v1alpha1.Step{Weight: new(weight), Hold: &metav1.Duration{Duration: time.Minute}})
+	}
+	return steps
+}
+
+// policy puts the admission policy into the history.
+func (l *lab) policy(ctx context.Context) error {
+	for _, kind := range []string{"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"} {
+		u := &unstructured.Unstructured{}
+		u.SetAPIVersion("admissionregistration.k8s.io/v1")
+		u.SetKind(kind)
+		u.SetName("weighlock-hold")
+		if err := l.note(ctx, "user", u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// installPolicy puts the policy that holds workloads into the test's cluster, and waits until the API server acts by it.
+func installPolicy(t *testing.T) {
+	t.Helper()
+	file, err := os.Open(filepath.Join("..", "kustomize", "base", "admission.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	decoder := yaml.NewYAMLOrJSONDecoder(file, 4096)
+	for {
+		u := &unstructured.Unstructured{}
+		if decoder.Decode(u) != nil {
+			break
+		}
+		if err := quickClient.Create(t.Context(), u); client.IgnoreAlreadyExists(err) != nil {
+			t.Fatalf("install the admission policy: %v", err)
+		}
+	}
+	probe := workloadOf(newNamespace(t), "v1")
+	probe.Labels = map[string]string{v1alpha1.LabelHeld: "probe"}
+	if err := quickClient.Create(t.Context(), probe); err != nil {
+		t.Fatal(err)
+	}
+	for range 300 {
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"template":{"metadata":{"annotations":{"try":"it"}}}}}`))
+		if err := quickClient.Patch(t.Context(), probe, patch, client.DryRunAll); err != nil {
+			t.Fatal(err)
+		}
+		if probe.Spec.Paused {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatal("the admission policy has no effect")
+}
+
+func (l *lab) create(t *testing.T, obj client.Object) {
+	t.Helper()
+	if err := quickClient.Create(t.Context(), obj); err != nil {
+		t.Fatalf("create %s: %v", obj.GetName(), err)
+	}
+	l.noted(t, obj)
+}
+
+func (l *lab) noted(t *testing.T, obj client.Object) {
+	t.Helper()
+	if err := l.note(t.Context(), "user", obj); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func workloadOf(namespace, image string) *appsv1.Deployment {
+	labels := map[string]string{"app": "shop"}
+	return &appsv1.Deployment{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
+		ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: namespace},
+		Spec: appsv1.DeploymentSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "shop", Image: image}}},
+			},
+		},
+	}
+}
+
+// commit applies the workload as git has it: with an image, and two replicas unless people scale it.
+func (l *lab) commit(t *testing.T, image string) {
+	t.Helper()
+	d := workloadOf(l.namespace, image)
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &unstructured.Unstructured{Object: content}
+	unstructured.RemoveNestedField(u.Object, "status")
+	unstructured.RemoveNestedField(u.Object, "spec", "strategy")
+	if err := quickClient.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u), client.FieldOwner("git")); err != nil {
+		t.Fatalf("commit %s: %v", image, err)
+	}
+	l.noted(t, u)
+	template, _, _ := unstructured.NestedMap(u.Object, "spec", "template")
+	revision, err := deployment.RevisionOf(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.images.Store("shop-"+revision, image)
+	if l.history.latest[rollouts] == nil {
+		l.scale(t, 2)
+	}
+}
+
+// scale sets the workload's replicas, as people do.
+func (l *lab) scale(t *testing.T, replicas int32) {
+	t.Helper()
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: l.namespace}}
+	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas))
+	if err := quickClient.Patch(t.Context(), d, patch, client.FieldOwner("people")); err != nil {
+		t.Fatalf("scale: %v", err)
+	}
+	l.noted(t, d)
+}
+
+// remove deletes the Rollout.
+func (l *lab) remove(t *testing.T) {
+	t.Helper()
+	if err := quickClient.Delete(t.Context(), l.rollout.DeepCopy()); err != nil {
+		t.Fatalf("delete the Rollout: %v", err)
+	}
+	l.noted(t, l.rollout.DeepCopy())
+}
+
+func (l *lab) turn(t *testing.T) bool {
+	t.Helper()
+	moved, err := l.world.turn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return moved
+}
+
+// progress is what the route remembers; the zero value when there is none.
+func (l *lab) progress() rollout.Progress {
+	split := l.history.latest[trafficSplits][types.NamespacedName{Namespace: l.namespace, Name: "shop"}]
+	if split == nil {
+		return rollout.Progress{}
+	}
+	progress, err := rollout.ParseProgress(split.GetAnnotations()[v1alpha1.AnnotationProgress])
+	if err != nil {
+		panic(err)
+	}
+	return *progress
+}
+
+// seen is the Rollout as it is; nil when it is gone.
+func (l *lab) seen() *v1alpha1.Rollout { return held[v1alpha1.Rollout](l, rollouts)["shop"] }
+
+// asks says whether the present step has a question that the monitor should have an answer to.
+func (l *lab) asks() bool {
+	obj := l.seen()
+	return obj != nil && obj.DeletionTimestamp == nil && obj.Spec.Analysis != nil && obj.Status.State == v1alpha1.StateWaiting &&
+		obj.Status.Traffic != nil && obj.Status.Traffic.Taken && obj.Status.Step != nil
+}
+
+// rest reconciles, and lets the cluster follow, until nothing happens any more. It returns after how long something is
+// to happen by itself; 0 for never.
+func (l *lab) rest(t *testing.T) time.Duration {
+	t.Helper()
+	const soon = 200 * time.Millisecond
+	hurry := false
+	for range 200 {
+		place := len(l.history.entries)
+		if l.beside != nil {
+			l.beside.hurry = hurry
+		}
+		l.step.Store(int32(l.progress().Step))
+		result, err := l.reconcile(t)
+		moved := l.turn(t)
+		hurry = false
+		switch {
+		case err != nil:
+			l.clock.Step(soon)
+		case moved || len(l.history.entries) > place:
+		case l.beside != nil && l.beside.behind:
+			hurry = true
+			l.clock.Step(soon)
+		case l.running.behind || result.RequeueAfter > 0 && result.RequeueAfter <= soon:
+			l.clock.Step(soon)
+		case l.asks() && l.news(t):
+		default:
+			return result.RequeueAfter
+		}
+	}
+	t.Fatalf("no rest is found; the last writes: %s", l.tail(20))
+	return 0
+}
+
+// news waits for the monitor's answer to the present step's question, and says whether it is another than the last.
+func (l *lab) news(t *testing.T) bool {
+	t.Helper()
+	id, err := l.running.answer()
+	if err != nil {
+		t.Fatalf("%v in %s", err, l.progress())
+	}
+	news := id != l.running.heard
+	l.running.heard = id
+	return news
+}
+
+// reconcile looks at the Rollout once, and starts the controller again if that killed it.
+func (l *lab) reconcile(t *testing.T) (ctrl.Result, error) {
+	t.Helper()
+	if l.beside != nil {
+		if _, err := l.beside.reconcile(t.Context()); err != nil {
+			t.Logf("the other controller: %v", err)
+		}
+	}
+	result, err := l.running.reconcile(t.Context())
+	if l.running.dead {
+		l.running = l.again()
+		return ctrl.Result{RequeueAfter: time.Millisecond}, nil
+	}
+	if err != nil && !errors.Is(err, errLost) {
+		t.Logf("reconciling: %v", err)
+	}
+	return result, err
+}
+
+// tail tells the newest entries of the history.
+func (l *lab) tail(n int) string {
+	var text strings.Builder
+	for _, e := range l.history.entries[max(0, len(l.history.entries)-n):] {
+		what := "deleted"
+		if e.obj != nil {
+			what = e.obj.GetResourceVersion()
+			if progress := e.obj.GetAnnotations()[v1alpha1.AnnotationProgress]; progress != "" {
+				what = progress
+			}
+			if state, _, _ := unstructured.NestedString(e.obj.Object, "status", "state"); state != "" {
+				why, _, _ := unstructured.NestedString(e.obj.Object, "status", "waitingFor")
+				what = state + ": " + why
+			}
+		}
+		fmt.Fprintf(&text, "\n  %s: %s %s %s", e.by, e.kind.Kind, e.name.Name, what)
+	}
+	return text.String()
+}
+
+// table is a provider of metrics and a judge that go by the lab's table of bad candidates.
+type table struct{ lab *lab }
+
+// Measure counts an error where the candidate fails in the present step.
+func (m table) Measure(_ context.Context, query analysis.Query) (analysis.Measurement, error) {
+	var out analysis.Measurement
+	image, _ := m.lab.images.Load(query.Candidate.Service)
+	name, _ := image.(string)
+	if step, bad := m.lab.bad[name]; bad && m.lab.step.Load() >= step {
+		out.Candidate.Errors = 1
+	}
+	return out, nil
+}
+
+// Judge fails a candidate that has errors.
+func (m table) Judge(_ v1alpha1.Analysis, measurement analysis.Measurement) (analysis.Verdict, error) {
+	if measurement.Candidate.Errors > 0 {
+		return analysis.Verdict{Outcome: v1alpha1.OutcomeFail, Message: "errors"}, nil
+	}
+	return analysis.Verdict{Outcome: v1alpha1.OutcomePass, Message: "no errors"}, nil
+}
