@@ -298,3 +298,73 @@ func TestPlanFor_WeighsAStepThatIsStalled(t *testing.T) {
 		t.Errorf("a bad candidate of a Stalled Rollout is %s, and weighed: %t", p.Reason, p.Weigh)
 	}
 }
+
+func TestPlanFor_DoesNotPauseAWorkloadInMidRoll(t *testing.T) {
+	t.Parallel()
+	p := adoptedWorld(canary()).plan(func(s *rollout.Snapshot) {
+		s.HeldByAdmission, s.Workload.Rolled = false, false
+	})
+	if slices.Contains(actions(p), "hold the workload") {
+		t.Error("a pause would keep the mix of pods for good")
+	}
+}
+
+func TestPlanFor_EntersNoStepWhileTheIncumbentIsNotReady(t *testing.T) {
+	t.Parallel()
+	w := inStep(t, steps(v1alpha1.Step{Weight: new(int32(50))}, v1alpha1.Step{Weight: new(int32(0)), Hold: duration(time.Minute)}))
+	w.now = w.now.Add(time.Minute)
+	if got := actions(w.plan(func(*rollout.Snapshot) {})); len(got) != 1 || !strings.HasPrefix(got[0], "route ") {
+		t.Fatalf("the gates of the step are open, and it does %v", got)
+	}
+	p := w.plan(func(s *rollout.Snapshot) { s.Workload.Ready = 0 })
+	if len(p.Actions) > 0 || !strings.Contains(p.Status.WaitingFor, "incumbent") {
+		t.Errorf("it does %v, and waits for %s", actions(p), p.Status.WaitingFor)
+	}
+}
+
+func TestPlanFor_LeavesTheSizeOfACandidateToItsAutoscaler(t *testing.T) {
+	t.Parallel()
+	grown := func(autoscaled bool) func(*rollout.Snapshot) {
+		return func(s *rollout.Snapshot) {
+			s.Copies["b"].Autoscaled, s.Copies["b"].Replicas, s.Copies["b"].Ready = autoscaled, 7, 7
+		}
+	}
+	w := inStep(t, canary())
+	if got := actions(w.plan(grown(true))); len(got) > 0 {
+		t.Errorf("its autoscaler has made 7 pods, and it does %v", got)
+	}
+	if got := actions(w.plan(grown(false))); !slices.Contains(got, "scale b to 1") {
+		t.Errorf("nobody asked for 7 pods, and it does %v", got)
+	}
+}
+
+func TestPlanFor_TakesWhatWasRolledOutPastItsStepsAsItIs(t *testing.T) {
+	t.Parallel()
+	rolled := func(s *rollout.Snapshot) {
+		s.Workload.Running, s.Workload.Paused, s.Workload.Rolled = []string{"b"}, false, true
+	}
+	w := inStep(t, canary())
+	p := w.plan(rolled)
+	if got := actions(p); p.Reason != "RolledNatively" || len(got) != 1 || got[0] != "route all to workload (Serving)" {
+		t.Errorf("it is %s, and does %v", p.Reason, got)
+	}
+	p = w.plan(func(s *rollout.Snapshot) {
+		rolled(s)
+		record := s.Records["b"]
+		record.Failed = "5% errors"
+		s.Records = map[string]workload.Record{"a": s.Records["a"], "b": record}
+	})
+	if p.Reason == "RolledNatively" {
+		t.Error("a revision that failed was taken as the incumbent")
+	}
+}
+
+func TestPlanFor_LabelsAWorkloadAgainThatLostItsLabels(t *testing.T) {
+	t.Parallel()
+	p := inStep(t, canary()).plan(func(s *rollout.Snapshot) {
+		s.Workload.Adopted, s.Workload.Template = false, workload.Template{}
+	})
+	if diff := cmp.Diff([]string{"adopt the workload"}, actions(p)); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
+}
