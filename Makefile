@@ -77,6 +77,12 @@ test: bin/local ## Run all tests, on a real API server, and end to end on the lo
 e2e: check ## Run the end-to-end tests on the local stack COUNT times, once unless told, and sum up
 	@hack/repeat $(or $(COUNT),1) $(ARGS)
 
+ROLLOUTS ?= 100000
+
+.PHONY: simulate
+simulate: check ## Take random rollouts through the planner (ROLLOUTS=100000 of them), and hold each against what must never happen
+	@go test ./rollout -run Random -rollouts $(ROLLOUTS) -count 1 -timeout 2h
+
 .PHONY: bench
 bench: check ## Run the benchmarks
 	@go test -run '^$$' -bench . -benchmem ./rollout/... ./analysis/...
