@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -22,6 +23,8 @@ const (
 	VersionHeader = "X-Version"
 	// TenantHeader is echoed.
 	TenantHeader = "X-Tenant"
+	// RequestHeader tells requests apart; copies have that of their request.
+	RequestHeader = "X-Load-Request"
 )
 
 const (
@@ -39,6 +42,9 @@ type Options struct {
 	// Latency is the mean time that an answer takes; Jitter is how far single
 	// answers are off it at most, to both sides.
 	Latency, Jitter time.Duration
+	// Copies gets a line, `copy of "<X-Load-Request>"`, for each copy of a
+	// request; nil for none.
+	Copies *log.Logger
 	// Drain is how long requests are still served after the context ended:
 	// the time that proxies need to learn that this instance is going.
 	Drain time.Duration
@@ -152,8 +158,11 @@ func (a *App) shop(w http.ResponseWriter, r *http.Request) {
 	if rand.Float64() < a.options.ErrorRate { //nolint:gosec // Nothing is guarded by it.
 		code = http.StatusInternalServerError
 	}
-	a.render(w, r, code)
 	mirrored := isMirrored(r)
+	if mirrored && a.options.Copies != nil {
+		a.options.Copies.Printf("copy of %q", r.Header.Get(RequestHeader))
+	}
+	a.render(w, r, code)
 	a.requests.WithLabelValues(fmt.Sprint(code), fmt.Sprint(mirrored)).Inc()
 	if !mirrored {
 		a.seconds.Observe(time.Since(start).Seconds())

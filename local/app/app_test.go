@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"io"
+	"log"
 	"math"
 	"net"
 	"net/http"
@@ -101,12 +102,24 @@ func TestApp_TakesItsTime(t *testing.T) {
 	}
 }
 
+// lines are what is written, line by line.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
+}
+
 func TestApp_CountsCopiesApart(t *testing.T) {
 	t.Parallel()
-	url, _, _ := start(t, app.Options{Version: "v1"})
+	copies := make(lines, 3)
+	url, _, _ := start(t, app.Options{Version: "v1", Copies: log.New(copies, "", 0)})
+	get(t, url, app.RequestHeader, "6")
 	get(t, url)
-	get(t, url)
-	get(t, url, "X-Envoy-Internal", "true")
+	get(t, url, "X-Envoy-Internal", "true", app.RequestHeader, "7")
+	if got := <-copies; got != "copy of \"7\"\n" || len(copies) > 0 {
+		t.Errorf("the log of copies holds %q and %d more lines, want one of request 7", got, len(copies))
+	}
 	_, text := get(t, url+"/metrics")
 	for _, want := range []string{
 		`shop_requests_total{code="200",mirrored="false"} 2`,

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"log"
 	"net"
 	"os"
 	"os/signal"
@@ -31,6 +32,7 @@ func Command() *cobra.Command {
 			if err := fromEnvironment(cmd.Flags()); err != nil {
 				return err
 			}
+			o.Copies = log.New(cmd.OutOrStdout(), "", log.LstdFlags)
 			app, err := New(o)
 			if err != nil {
 				return err

@@ -40,12 +40,10 @@ func indicator(holds bool) float64 {
 	return 0
 }
 
-// chance says whether it may be chance that of n requests a number that is
-// known to be between low and high is of a kind, when each should be one with
-// probability p.
-func chance(low, high, n int, p float64) bool {
-	atMost, _ := tails(high, n, p)
-	_, atLeast := tails(low, n, p)
+// chance says whether it may be chance that k of n requests are of a kind, when
+// each should be one with probability p.
+func chance(k, n int, p float64) bool {
+	atMost, atLeast := tails(k, n, p)
 	return atMost >= unlikely && atLeast >= unlikely
 }
 

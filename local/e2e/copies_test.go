@@ -1,115 +1,62 @@
 package e2e_test
 
 import (
-	"net"
-	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
-	"testing"
-	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"strings"
 
 	"github.com/weighlock/weighlock/local/load"
-	"github.com/weighlock/weighlock/local/observe"
-	"github.com/weighlock/weighlock/local/shop"
 )
 
-var copiesCounter = regexp.MustCompile(`(?m)^shop_requests_total\{code="[0-9]+",mirrored="true"\} ([0-9]+)$`)
+var copyLine = regexp.MustCompile(`(?m) copy of "([0-9]+)"$`)
 
-// copies are those that each pod of the candidate has counted, when it was
-// asked last: pods may go with what they know.
-type copies map[string]int
-
-// ask asks the pods that are there.
-func (c copies) ask(r *rig) {
-	list, err := r.cluster.CoreV1().Pods(r.namespace).List(r.t.Context(), metav1.ListOptions{LabelSelector: "app!=" + shop.Name})
-	if err != nil {
-		return
+// copies are how many each request had, by its number, as the pods of a track
+// have logged it. It fails the test if another's had one.
+func (r *rig) copies(track string) map[int64]int {
+	r.t.Helper()
+	logs, err := filepath.Glob(filepath.Join(running.Logs, "pods", r.namespace+"_*.log"))
+	if err != nil || len(logs) == 0 {
+		r.t.Fatalf("find the logs of the pods: %v, %d found", err, len(logs))
 	}
-	client := &http.Client{Timeout: 5 * time.Second}
-	for _, pod := range list.Items {
-		page, err := get(r.t.Context(), client, "http://"+net.JoinHostPort(pod.Status.PodIP, "8080")+"/metrics")
+	copies := map[int64]int{}
+	for _, path := range logs {
+		content, err := os.ReadFile(path)
 		if err != nil {
-			// It has not started yet, or has gone.
-			continue
+			r.t.Fatal(err)
 		}
-		sum := 0
-		for _, found := range copiesCounter.FindAllSubmatch(page.body, -1) {
-			n, err := strconv.Atoi(string(found[1]))
+		found := copyLine.FindAllSubmatch(content, -1)
+		if name := filepath.Base(path); len(found) > 0 && !strings.HasPrefix(name, r.namespace+"_"+track+"-") {
+			r.t.Errorf("%s got %d copies, which were for %s", name, len(found), track)
+		}
+		for _, match := range found {
+			number, err := strconv.ParseInt(string(match[1]), 10, 64)
 			if err != nil {
-				r.t.Error(err)
+				r.t.Fatal(err)
 			}
-			sum += n
-		}
-		c[pod.Name] = sum
-	}
-}
-
-func (c copies) sum() int {
-	sum := 0
-	for _, n := range c {
-		sum += n
-	}
-	return sum
-}
-
-// countCopies counts the candidate's copies from now on.
-func (run *tried) countCopies() {
-	run.copies = copies{}
-	run.watched = func(v observe.View) {
-		if v.Progress != nil && v.Progress.Phase == observe.PhaseStep {
-			run.copies.ask(run.rig)
+			copies[number]++
 		}
 	}
+	return copies
 }
 
-// noCopies fails the test if copies are still made once requests are sent by
-// weight.
-func (run *tried) noCopies() {
+// copied fails the test unless in each stage as many requests had a copy as
+// should have had one, give or take what chance allows, and none had two.
+func (run *tried) copied() {
 	run.t.Helper()
-	run.inStep("a-quarter")
-	run.atStep(0.25)
-	time.Sleep(2 * lag)
-	run.copies.ask(run.rig)
-	before := run.copies.sum()
-	time.Sleep(2 * lag)
-	run.copies.ask(run.rig)
-	if after := run.copies.sum(); after != before {
-		run.t.Errorf("the candidate had %d copies and then %d in a step without any", before, after)
-	}
-}
-
-// explained fails the test unless so many copies are what the stages should
-// have made, give or take what chance allows, and what Envoy did with requests
-// that met a change.
-func (c copies) explained(t *testing.T, all []load.Request, during []stage) {
-	t.Helper()
-	always, part, sure := 0, stage{}, 0
-	for _, s := range during {
-		n := len(s.requests(all))
-		sure += n
-		if s.Copies == 100 {
-			always += n
-		} else {
-			part = s
+	copies := run.copies(run.candidate)
+	for number, n := range copies {
+		if n > 1 {
+			run.t.Errorf("request %d had %d copies", number, n)
 		}
 	}
-	unsure := count(all, func(r load.Request) bool {
-		for _, s := range during {
-			if r.Done.After(s.sent) && r.Sent.Before(s.left.Add(lag)) {
-				return true
-			}
+	for _, s := range run.stages {
+		requests := s.requests(run.requests)
+		got := count(requests, func(r load.Request) bool { return copies[r.Number] > 0 })
+		run.t.Logf("%v: %d of %d requests had a copy", s.state, got, len(requests))
+		if !chance(got, len(requests), s.Copies/100) {
+			run.t.Errorf("%v: %d of %d requests had a copy, which can't be chance", s.state, got, len(requests))
 		}
-		return false
-	}) - sure
-	sometimes := len(part.requests(all))
-	low, high := c.sum()-always-unsure, c.sum()-always
-	t.Logf("%d copies were made: %d of requests that all should have one, %d to %d of %d at %v%%", c.sum(), always, low, high, sometimes, part.Copies)
-	if sometimes < fewest {
-		t.Errorf("only %d requests were surely copied in part", sometimes)
-	}
-	if !chance(low, high, sometimes, part.Copies/100) {
-		t.Errorf("%d copies can't be chance", c.sum())
 	}
 }

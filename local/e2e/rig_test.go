@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 }
 
 // patient lets requests take as long as they may on a machine with other work:
-// how fast it is is not what is tried.
+// its speed is not what is tried.
 var patient = strings.NewReplacer("threshold: 1s", "threshold: 10s")
 
 // rig is a shop in a namespace of its own.

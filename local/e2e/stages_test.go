@@ -106,7 +106,7 @@ func (s stage) shared(t *testing.T, all []load.Request, share float64) {
 	if len(requests) < fewest {
 		t.Errorf("%v: only %d requests were surely of it", s.state, len(requests))
 	}
-	if !chance(got, got, len(requests), share) {
+	if !chance(got, len(requests), share) {
 		t.Errorf("%v: version %s answered %d of %d requests, which can't be chance at %.2f%%", s.state, newVersion, got, len(requests), 100*share)
 	}
 }

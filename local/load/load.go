@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,6 +28,9 @@ const (
 	VersionHeader = "X-Version"
 	// TenantHeader is the header of requests that names the tenant.
 	TenantHeader = "X-Tenant"
+	// RequestHeader is the header of requests that tells them apart, if they
+	// are kept.
+	RequestHeader = "X-Load-Request"
 
 	defaultTimeout     = 10 * time.Second
 	defaultMaxInFlight = 2000
@@ -161,7 +165,7 @@ func (g *Generator) Run(ctx context.Context) error {
 		g.inFlight.Add(1)
 		running.Go(func() {
 			defer g.inFlight.Add(-1)
-			g.send(sending, due)
+			g.send(sending, due, i)
 		})
 	}
 	running.Wait()
@@ -169,7 +173,7 @@ func (g *Generator) Run(ctx context.Context) error {
 	return nil
 }
 
-func (g *Generator) send(ctx context.Context, due time.Time) {
+func (g *Generator) send(ctx context.Context, due time.Time, number int64) {
 	ctx, cancel := context.WithTimeout(ctx, g.options.Timeout)
 	defer cancel()
 	outcome := Outcome{Tenant: g.tenant()}
@@ -178,15 +182,15 @@ func (g *Generator) send(ctx context.Context, due time.Time) {
 	// turns out to be closed; that is not to go unseen.
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connections++ }})
 	sent := time.Now()
-	status, version, err := g.exchange(ctx, outcome.Tenant)
+	status, version, err := g.exchange(ctx, outcome.Tenant, number)
 	outcome.Status, outcome.Version = status, version
 	if err != nil {
 		outcome.Error = errorKind(err)
 	}
-	g.record.done(due, Request{Outcome: outcome, Sent: sent, Done: time.Now()}, connections > 1, err)
+	g.record.done(due, Request{Outcome: outcome, Number: number, Sent: sent, Done: time.Now()}, connections > 1, err)
 }
 
-func (g *Generator) exchange(ctx context.Context, tenant string) (status int, version string, err error) {
+func (g *Generator) exchange(ctx context.Context, tenant string, number int64) (status int, version string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, g.options.URL, http.NoBody)
 	if err != nil {
 		return 0, "", fmt.Errorf("make a request: %w", err)
@@ -197,6 +201,9 @@ func (g *Generator) exchange(ctx context.Context, tenant string) (status int, ve
 	}
 	if tenant != "" {
 		request.Header.Set(TenantHeader, tenant)
+	}
+	if g.options.Keep {
+		request.Header.Set(RequestHeader, strconv.FormatInt(number, 10))
 	}
 	response, err := g.client.Do(request)
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -79,7 +81,9 @@ func TestRun_SendsAtTheRateAndCountsByVersion(t *testing.T) {
 func TestRequests_TellsWhoGotWhatAndWhen(t *testing.T) {
 	t.Parallel()
 	var turned atomic.Bool
-	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	var numbers sync.Map
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		numbers.Store(r.Header.Get(load.RequestHeader), true)
 		version := "v1"
 		if turned.Load() {
 			version = "v2"
@@ -103,6 +107,11 @@ func TestRequests_TellsWhoGotWhatAndWhen(t *testing.T) {
 	all := g.Requests()
 	if len(all) != 200 {
 		t.Errorf("%d requests were kept of 200", len(all))
+	}
+	for _, r := range all {
+		if _, came := numbers.LoadAndDelete(strconv.FormatInt(r.Number, 10)); !came {
+			t.Errorf("request %d was not told by its number, or another had it too", r.Number)
+		}
 	}
 	tenants := map[string]int{}
 	for version, requests := range map[string][]load.Request{"v1": load.Within(all, begun, before), "v2": load.Within(all, after, time.Now())} {

@@ -8,6 +8,8 @@ import (
 // Request is one request that has ended.
 type Request struct {
 	Outcome
+	// Number is what the request said in its RequestHeader.
+	Number int64
 	// Sent is when it was handed to the network, Done when its answer had
 	// come, or it had failed.
 	Sent, Done time.Time
