@@ -158,6 +158,14 @@ func TestProtect_NeverTakesAwayPodsThatAreThere(t *testing.T) {
 	if spec := r.autoscaler("checkout-" + second).Spec; *spec.MinReplicas != 2 || spec.MaxReplicas != 2 {
 		t.Errorf("two pods are there, the bounds are %d and %d", *spec.MinReplicas, spec.MaxReplicas)
 	}
+	eventually(t, "raise the copy", func() error { return r.Scale(t.Context(), r.ref, second, 3) })
+	r.until("a copy above its maximum", func(o *workload.Observation) bool {
+		return o.Copies[second].Replicas == 3 && !o.Copies[second].Protected
+	})
+	r.protect(second)
+	if spec := r.autoscaler("checkout-" + second).Spec; *spec.MinReplicas != 2 || spec.MaxReplicas != 3 {
+		t.Errorf("three pods are there, the bounds are %d and %d", *spec.MinReplicas, spec.MaxReplicas)
+	}
 }
 
 func TestProtect_FollowsTheWorkloads(t *testing.T) {
