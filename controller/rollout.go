@@ -145,10 +145,19 @@ func next(plan rollout.Plan, seen *observation, now time.Time) ctrl.Result {
 	if len(plan.Actions) > 0 {
 		sooner(afterWrites)
 	}
-	if problem := seen.snapshot.Problem; seen.snapshot.Obstacle != nil || (problem != nil && problem.Reason == v1alpha1.ReasonCannotRunTwice) {
-		sooner(obstacleInterval) // neither the kinds that the cluster serves nor volume claims are watched
+	if seen.snapshot.Obstacle != nil || passes(seen.snapshot.Problem) {
+		sooner(obstacleInterval)
 	}
 	return result
+}
+
+// passes says of a problem that no event may tell its end: volume claims aren't watched, and whoever wrote a field back is
+// only given time.
+func passes(problem *workload.Problem) bool {
+	if problem == nil {
+		return false
+	}
+	return problem.Reason == v1alpha1.ReasonCannotRunTwice || problem.Reason == v1alpha1.ReasonAutoscalerNotGuardable
 }
 
 // failed deals with an action that could not be done. The next reconciliation plans anew from what is there.

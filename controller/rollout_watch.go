@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -82,13 +83,20 @@ func (r *RolloutReconciler) SetupWithManager(mgr ctrl.Manager, opts RolloutOptio
 
 // concerned lists the Rollouts that an event about an object concerns.
 func (r *RolloutReconciler) concerned(ctx context.Context, obj client.Object) []reconcile.Request {
-	return r.concernedBy(ctx, deployment.SubjectOf(obj))
+	subject := deployment.SubjectOf(obj)
+	if !subject.Selects {
+		return r.concernedBy(ctx, subject)
+	}
+	selected, err := deployment.SelectedBy(ctx, r.copies, obj)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing the workloads that an event concerns")
+	}
+	return r.concernedBy(ctx, append(selected, subject)...)
 }
 
-// concernedBy lists the Rollouts that an event with that subject concerns.
-func (r *RolloutReconciler) concernedBy(ctx context.Context, subject deployment.Subject) []reconcile.Request {
-	subjects := []deployment.Subject{subject}
-	if subject.Copies {
+// concernedBy lists the Rollouts that an event with these subjects concerns.
+func (r *RolloutReconciler) concernedBy(ctx context.Context, subjects ...deployment.Subject) []reconcile.Request {
+	if slices.ContainsFunc(subjects, func(s deployment.Subject) bool { return s.Copies }) {
 		copies, err := deployment.CopiesIn(ctx, r.copies)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "listing the copies that an event concerns")
@@ -139,13 +147,13 @@ type watcher interface {
 type routeWatches struct {
 	controller controller.Controller
 	cache      cache.Cache
-	concerned  func(context.Context, deployment.Subject) []reconcile.Request
+	concerned  func(context.Context, ...deployment.Subject) []reconcile.Request
 
 	mu      sync.Mutex
 	started map[schema.GroupVersionKind]bool
 }
 
-func (w *routeWatches) begin(c controller.Controller, from cache.Cache, concerned func(context.Context, deployment.Subject) []reconcile.Request) {
+func (w *routeWatches) begin(c controller.Controller, from cache.Cache, concerned func(context.Context, ...deployment.Subject) []reconcile.Request) {
 	w.controller, w.cache, w.concerned = c, from, concerned
 }
 
