@@ -179,8 +179,8 @@ func TestRollout_BadInput(t *testing.T) {
 		events := startRollouts(t, s.namespace)
 		s.createService(t, map[string]string{"app": "shop"})
 		s.Expect(testClient.Create(ctx, s.rollout)).To(Succeed())
-		s.stalls(t, deployment.ReasonWorkloadNotFound, "shop")
-		s.Eventually(events.Events).Should(Receive(ContainSubstring(deployment.ReasonWorkloadNotFound)))
+		s.stalls(t, v1alpha1.ReasonWorkloadNotFound, "shop")
+		s.Eventually(events.Events).Should(Receive(ContainSubstring(v1alpha1.ReasonWorkloadNotFound)))
 		s.Consistently(events.Events, "1s").ShouldNot(Receive())
 		s.createWorkload(t)
 		s.Eventually(func(g Gomega) {
@@ -195,7 +195,7 @@ func TestRollout_BadInput(t *testing.T) {
 		s.createWorkload(t)
 		s.createService(t, map[string]string{"app": "cart"})
 		s.Expect(testClient.Create(ctx, s.rollout)).To(Succeed())
-		s.stalls(t, deployment.ReasonServiceSelectorMismatch, "app=cart")
+		s.stalls(t, v1alpha1.ReasonServiceSelectorMismatch, "app=cart")
 		s.untouched(t)
 	})
 	t.Run("a step that the router can't express is refused before traffic moves", func(t *testing.T) {
@@ -219,7 +219,7 @@ func TestRollout_BadInput(t *testing.T) {
 		s := newShop(t)
 		startRollouts(t, s.namespace)
 		s.Expect(testClient.Create(ctx, s.rollout)).To(Succeed())
-		s.stalls(t, deployment.ReasonWorkloadNotFound)
+		s.stalls(t, v1alpha1.ReasonWorkloadNotFound)
 		s.Expect(testClient.Delete(ctx, s.rollout)).To(Succeed())
 		s.Eventually(func() bool {
 			return apierrors.IsNotFound(testClient.Get(ctx, client.ObjectKeyFromObject(s.rollout), &v1alpha1.Rollout{}))

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/workload"
 )
 
@@ -23,7 +24,7 @@ func (s *seen) budgetNotEscapable() *workload.Problem {
 	for _, budget := range s.protection.budgets {
 		if covers(budget, copies) {
 			return &workload.Problem{
-				Reason: ReasonSelectorNotEscapable,
+				Reason: v1alpha1.ReasonSelectorNotEscapable,
 				Message: fmt.Sprintf("PodDisruptionBudget %s selects the pods of copies too, which get budgets of their own, and no pod with two budgets can be evicted: add %s=%s to matchLabels of its selector",
 					budget.GetName(), apart.Key, apart.From),
 			}

@@ -9,8 +9,8 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/workload"
-	"github.com/weighlock/weighlock/workload/deployment"
 )
 
 func TestObserve_RefusesABudgetThatCountsCopiesToo(t *testing.T) {
@@ -19,7 +19,7 @@ func TestObserve_RefusesABudgetThatCountsCopiesToo(t *testing.T) {
 	wide := newBudget(r.ref.Namespace, "wide", map[string]string{"tier": "web"})
 	r.create(aBudget(r.ref.Namespace), wide)
 	o := r.until("the problem", func(o *workload.Observation) bool { return o.Problem != nil })
-	if o.Problem.Reason != deployment.ReasonSelectorNotEscapable {
+	if o.Problem.Reason != v1alpha1.ReasonSelectorNotEscapable {
 		t.Errorf("the problem is %+v", o.Problem)
 	}
 	for _, word := range []string{"PodDisruptionBudget wide", "app=checkout", "matchLabels"} {

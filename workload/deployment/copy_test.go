@@ -180,7 +180,7 @@ func TestCopy_NeverTakesOverWhatIsNotWeighlocks(t *testing.T) {
 			switch {
 			case blind && !apierrors.IsConflict(err) && !apierrors.IsInvalid(err):
 				t.Errorf("the error is %v, want a refusal", err)
-			case !blind && (!errors.As(err, &problem) || problem.Problem.Reason != deployment.ReasonNameTaken):
+			case !blind && (!errors.As(err, &problem) || problem.Problem.Reason != v1alpha1.ReasonNameTaken):
 				t.Errorf("the error is %v, want NameTaken", err)
 			}
 			after := r.deployment(other.Name)

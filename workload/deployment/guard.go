@@ -103,7 +103,7 @@ func (a *Adapter) applyAutoscaler(ctx context.Context, ref workload.Reference, s
 // need not be.
 func (a *Adapter) unguardable(p *protection) *workload.Problem {
 	problem := func(format string, args ...any) *workload.Problem {
-		return &workload.Problem{Reason: ReasonAutoscalerNotGuardable, Message: fmt.Sprintf(format, args...)}
+		return &workload.Problem{Reason: v1alpha1.ReasonAutoscalerNotGuardable, Message: fmt.Sprintf(format, args...)}
 	}
 	if len(p.scalers) > 1 {
 		return problem("HorizontalPodAutoscalers %s and %s both scale Deployment %s: delete one of them",

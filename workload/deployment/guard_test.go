@@ -197,7 +197,7 @@ func TestGuard_IsRefusedWhereItWouldFight(t *testing.T) {
 				r.create(newAutoscaler(r.ref.Namespace, "checkout-too"))
 			}
 			o := r.until("the problem", func(o *workload.Observation) bool {
-				return o.Problem != nil && o.Problem.Reason == deployment.ReasonAutoscalerNotGuardable
+				return o.Problem != nil && o.Problem.Reason == v1alpha1.ReasonAutoscalerNotGuardable
 			})
 			for _, word := range test.words {
 				if !strings.Contains(o.Problem.Message, word) {
@@ -289,7 +289,7 @@ func TestGuard_DoesNotFightWhoTakesTheFieldBack(t *testing.T) {
 
 			r.must("take it back", test.takeBack(r))
 			o := r.until("the problem", func(o *workload.Observation) bool { return o.Problem != nil })
-			if o.Problem.Reason != deployment.ReasonAutoscalerNotGuardable || o.Autoscaler == nil || o.Autoscaler.Guarded ||
+			if o.Problem.Reason != v1alpha1.ReasonAutoscalerNotGuardable || o.Autoscaler == nil || o.Autoscaler.Guarded ||
 				!strings.Contains(o.Problem.Message, test.manager) || !strings.Contains(o.Problem.Message, "spec.behavior.scaleDown.selectPolicy") {
 				t.Errorf("the problem is %+v, the autoscaler %+v", o.Problem, o.Autoscaler)
 			}

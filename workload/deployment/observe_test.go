@@ -279,7 +279,7 @@ func TestCopy_OfARevisionThatIsNotRecordedIsRefused(t *testing.T) {
 	}
 	problem := (*workload.ProblemError)(nil)
 	r.ref.Name = "missing"
-	if err := r.Copy(t.Context(), r.ref, o.Workload, "unknown", 1); !errors.As(err, &problem) || problem.Problem.Reason != deployment.ReasonWorkloadNotFound {
+	if err := r.Copy(t.Context(), r.ref, o.Workload, "unknown", 1); !errors.As(err, &problem) || problem.Problem.Reason != v1alpha1.ReasonWorkloadNotFound {
 		t.Errorf("the error is %v, want WorkloadNotFound", err)
 	}
 }

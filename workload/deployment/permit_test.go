@@ -164,7 +164,7 @@ func TestPermit_NeverTakesOverWhatIsNotWeighlocks(t *testing.T) {
 	eventually(t, "the refusal", func() error {
 		err := n.Permit(t.Context(), n.ref, revision)
 		problem := (*workload.ProblemError)(nil)
-		if !errors.As(err, &problem) || problem.Problem.Reason != deployment.ReasonNameTaken || !strings.Contains(err.Error(), twin.Name) {
+		if !errors.As(err, &problem) || problem.Problem.Reason != v1alpha1.ReasonNameTaken || !strings.Contains(err.Error(), twin.Name) {
 			return fmt.Errorf("the error is %w, want NameTaken", err)
 		}
 		return nil

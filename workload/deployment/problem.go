@@ -13,20 +13,6 @@ import (
 	"github.com/weighlock/weighlock/workload"
 )
 
-// The reasons of problems, as conditions have them.
-const (
-	ReasonWorkloadNotFound        = "WorkloadNotFound"
-	ReasonServiceNotFound         = "ServiceNotFound"
-	ReasonPortNotFound            = "PortNotFound"
-	ReasonAlreadyClaimed          = "AlreadyClaimed"
-	ReasonServiceHeadless         = "ServiceHeadless"
-	ReasonServiceSelectorMismatch = "ServiceSelectorMismatch"
-	ReasonSelectorNotEscapable    = "SelectorNotEscapable"
-	ReasonCannotRunTwice          = "CannotRunTwice"
-	ReasonNameTaken               = "NameTaken"
-	ReasonAutoscalerNotGuardable  = "AutoscalerNotGuardable"
-)
-
 // problem is the first reason not to handle the workload; nil when there is none.
 func (s *seen) problem() *workload.Problem {
 	for _, check := range []func(*seen) *workload.Problem{
@@ -69,7 +55,7 @@ func (s *seen) serviceHeadless() *workload.Problem {
 		return nil
 	}
 	return &workload.Problem{
-		Reason: ReasonServiceHeadless,
+		Reason: v1alpha1.ReasonServiceHeadless,
 		Message: fmt.Sprintf("Service %s is headless (spec.clusterIP: None): its clients call pods by their own addresses, so its traffic can't be split: make the Rollout anew with a Service that has a cluster IP",
 			s.ref.Service),
 	}
@@ -84,7 +70,7 @@ func (s *seen) portMissing() *workload.Problem {
 		has = append(has, fmt.Sprint(s.root.Spec.Ports[i].Port))
 	}
 	return &workload.Problem{
-		Reason: ReasonPortNotFound,
+		Reason: v1alpha1.ReasonPortNotFound,
 		Message: fmt.Sprintf("Service %s has no port %d (spec.service.port); it has %s: add the port to the Service, or make the Rollout anew with one that it has",
 			s.ref.Service, s.ref.Port, strings.Join(has, ", ")),
 	}
@@ -118,7 +104,7 @@ func (s *seen) claimed() *workload.Problem {
 		}
 		if living != "" {
 			return &workload.Problem{
-				Reason: ReasonAlreadyClaimed,
+				Reason: v1alpha1.ReasonAlreadyClaimed,
 				Message: fmt.Sprintf("%s %s belongs to Rollout %s: delete one of the two Rollouts, or give this one another workload and Service",
 					claim.kind, claim.name, living),
 			}
@@ -136,7 +122,7 @@ func older(one, other *v1alpha1.Rollout) bool {
 }
 
 func (s *seen) selectorMismatch() *workload.Problem {
-	problem := &workload.Problem{Reason: ReasonServiceSelectorMismatch}
+	problem := &workload.Problem{Reason: v1alpha1.ReasonServiceSelectorMismatch}
 	podLabels, _, _ := unstructured.NestedStringMap(s.deployment.Object, "spec", "template", "metadata", "labels")
 	switch {
 	case s.root.Spec.Type == corev1.ServiceTypeExternalName || len(s.root.Spec.Selector) == 0:
@@ -166,14 +152,14 @@ func (s *seen) trackServiceTaken() *workload.Problem {
 
 func workloadNotFound(ref workload.Reference) *workload.Problem {
 	return &workload.Problem{
-		Reason:  ReasonWorkloadNotFound,
+		Reason:  v1alpha1.ReasonWorkloadNotFound,
 		Message: fmt.Sprintf("there is no Deployment %s in namespace %s (spec.workload.name): create it, or make the Rollout anew with the right name", ref.Name, ref.Namespace),
 	}
 }
 
 func serviceNotFound(ref workload.Reference) *workload.Problem {
 	return &workload.Problem{
-		Reason:  ReasonServiceNotFound,
+		Reason:  v1alpha1.ReasonServiceNotFound,
 		Message: fmt.Sprintf("there is no Service %s in namespace %s (spec.service.name): create it, or make the Rollout anew with the right name", ref.Service, ref.Namespace),
 	}
 }
@@ -184,7 +170,7 @@ func nameTaken(ref workload.Reference, kind, name string) *workload.Problem {
 
 func nameTakenIn(ref workload.Reference, kind, namespace, name string) *workload.Problem {
 	return &workload.Problem{
-		Reason:  ReasonNameTaken,
+		Reason:  v1alpha1.ReasonNameTaken,
 		Message: fmt.Sprintf("%s %s/%s is in the way: Weighlock needs the name for Rollout %s and doesn't take over what it hasn't made: rename or delete it", kind, namespace, name, ref.Rollout),
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/workload"
-	"github.com/weighlock/weighlock/workload/deployment"
 )
 
 // shape changes the workload and the service that a test starts from; nil leaves one out.
@@ -31,32 +30,32 @@ func TestObserve_SaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"nothing": {},
 		"no workload": {
 			shape{no: "workload"},
-			deployment.ReasonWorkloadNotFound,
+			v1alpha1.ReasonWorkloadNotFound,
 			[]string{"Deployment checkout", "spec.workload.name", "create it"},
 		},
 		"no service": {
 			shape{no: "service"},
-			deployment.ReasonServiceNotFound,
+			v1alpha1.ReasonServiceNotFound,
 			[]string{"Service checkout", "spec.service.name", "create it"},
 		},
 		"another port": {
 			shape{ref: func(r *workload.Reference) { r.Port = 80 }},
-			deployment.ReasonPortNotFound,
+			v1alpha1.ReasonPortNotFound,
 			[]string{"no port 80", "8080, 9090"},
 		},
 		"a selector that misses": {
 			shape{service: func(s *corev1.Service) { s.Spec.Selector = map[string]string{"app": "cart"} }},
-			deployment.ReasonServiceSelectorMismatch,
+			v1alpha1.ReasonServiceSelectorMismatch,
 			[]string{"app=cart", "app=checkout", "correct the Service's selector"},
 		},
 		"no selector": {
 			shape{service: func(s *corev1.Service) { s.Spec.Selector = nil }},
-			deployment.ReasonServiceSelectorMismatch,
+			v1alpha1.ReasonServiceSelectorMismatch,
 			[]string{"no selector", "app=checkout"},
 		},
 		"no label in common": {
 			shape{service: func(s *corev1.Service) { s.Spec.Selector = map[string]string{"extra": "yes"} }},
-			deployment.ReasonSelectorNotEscapable,
+			v1alpha1.ReasonSelectorNotEscapable,
 			[]string{"app=checkout,tier=web", "extra=yes", "in common"},
 		},
 		"another label in common": {
@@ -64,34 +63,34 @@ func TestObserve_SaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		},
 		"a track label that the service lacks": {
 			shape{ref: func(r *workload.Reference) { r.TrackLabel = "tier" }},
-			deployment.ReasonSelectorNotEscapable,
+			v1alpha1.ReasonSelectorNotEscapable,
 			[]string{"spec.workload.trackLabel", "tier"},
 		},
 		"a label that expressions name too": {
 			shape{workload: func(d *appsv1.Deployment) {
 				d.Spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "app", Operator: metav1.LabelSelectorOpExists}}
 			}},
-			deployment.ReasonSelectorNotEscapable,
+			v1alpha1.ReasonSelectorNotEscapable,
 			[]string{"matchExpressions"},
 		},
 		"Recreate": {
 			shape{workload: func(d *appsv1.Deployment) { d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType }},
-			deployment.ReasonCannotRunTwice,
+			v1alpha1.ReasonCannotRunTwice,
 			[]string{"spec.strategy.type: Recreate", "RollingUpdate"},
 		},
 		"a volume claim for one node": {
 			shape{claim: claim(corev1.ReadWriteOnce), workload: claimVolume(false)},
-			deployment.ReasonCannotRunTwice,
+			v1alpha1.ReasonCannotRunTwice,
 			[]string{"spec.template.spec.volumes[data].persistentVolumeClaim", "claim store is ReadWriteOnce", "readOnly"},
 		},
 		"a volume claim for one pod": {
 			shape{claim: claim(corev1.ReadWriteOncePod), workload: claimVolume(true)},
-			deployment.ReasonCannotRunTwice,
+			v1alpha1.ReasonCannotRunTwice,
 			[]string{"spec.template.spec.volumes[data].persistentVolumeClaim", "claim store is ReadWriteOncePod", "ReadWriteMany"},
 		},
 		"a volume claim that isn't there": {
 			shape{workload: claimVolume(true)},
-			deployment.ReasonCannotRunTwice,
+			v1alpha1.ReasonCannotRunTwice,
 			[]string{"spec.template.spec.volumes[data].persistentVolumeClaim", "there is no claim store", "create it"},
 		},
 		"a volume claim that is read only": {shape: shape{claim: claim(corev1.ReadWriteOnce), workload: claimVolume(true)}},
@@ -104,12 +103,12 @@ func TestObserve_SaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		}}},
 		"a headless service": {
 			shape{service: func(s *corev1.Service) { s.Spec.ClusterIP = corev1.ClusterIPNone }},
-			deployment.ReasonServiceHeadless,
+			v1alpha1.ReasonServiceHeadless,
 			[]string{"Service checkout", "spec.clusterIP: None", "cluster IP"},
 		},
 		"a host port": {
 			shape{workload: func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Ports[0].HostPort = 8080 }},
-			deployment.ReasonCannotRunTwice,
+			v1alpha1.ReasonCannotRunTwice,
 			[]string{"hostPort of container shop"},
 		},
 	} {
@@ -187,7 +186,7 @@ func TestObserve_SaysThatTheTrackServicesNameIsTaken(t *testing.T) {
 	r.make(shape{})
 	r.create(newService(r.ref.Namespace, "checkout-workload", map[string]string{"app": "other"}))
 	r.until("the problem", func(o *workload.Observation) bool {
-		return o.Problem != nil && o.Problem.Reason == deployment.ReasonNameTaken && strings.Contains(o.Problem.Message, "checkout-workload")
+		return o.Problem != nil && o.Problem.Reason == v1alpha1.ReasonNameTaken && strings.Contains(o.Problem.Message, "checkout-workload")
 	})
 }
 
@@ -219,7 +218,7 @@ func TestObserve_GivesAWorkloadToOneRolloutOnly(t *testing.T) {
 			if by == "" {
 				return o.Workload != nil && o.Problem == nil
 			}
-			return o.Problem != nil && o.Problem.Reason == deployment.ReasonAlreadyClaimed && strings.Contains(o.Problem.Message, "Rollout "+by)
+			return o.Problem != nil && o.Problem.Reason == v1alpha1.ReasonAlreadyClaimed && strings.Contains(o.Problem.Message, "Rollout "+by)
 		})
 	}
 	claimed(first, "")

@@ -290,11 +290,11 @@ func TestProtect_NeverTakesOverWhatIsNotWeighlocks(t *testing.T) {
 			r.create(other)
 			before := other.DeepCopyObject()
 			o := r.until("the problem", func(o *workload.Observation) bool { return o.Problem != nil })
-			if o.Problem.Reason != deployment.ReasonNameTaken || !strings.Contains(o.Problem.Message, test.kind) {
+			if o.Problem.Reason != v1alpha1.ReasonNameTaken || !strings.Contains(o.Problem.Message, test.kind) {
 				t.Errorf("the problem is %+v", o.Problem)
 			}
 			problem := (*workload.ProblemError)(nil)
-			if err := r.Protect(t.Context(), r.ref, second); !errors.As(err, &problem) || problem.Problem.Reason != deployment.ReasonNameTaken {
+			if err := r.Protect(t.Context(), r.ref, second); !errors.As(err, &problem) || problem.Problem.Reason != v1alpha1.ReasonNameTaken {
 				t.Errorf("the error is %v, want NameTaken", err)
 			}
 			blind := deployment.New(deployment.Options{Reader: withoutKind{informers, test.kind, other.GetName()}, Writer: server, Mapper: server.RESTMapper()})

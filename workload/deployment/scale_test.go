@@ -71,7 +71,7 @@ func TestScale_NeverRaisesTheWorkloadFromZero(t *testing.T) {
 	}
 	problem := (*workload.ProblemError)(nil)
 	r.ref.Name = "missing"
-	if err := r.Scale(t.Context(), r.ref, "", 3); !errors.As(err, &problem) || problem.Problem.Reason != deployment.ReasonWorkloadNotFound {
+	if err := r.Scale(t.Context(), r.ref, "", 3); !errors.As(err, &problem) || problem.Problem.Reason != v1alpha1.ReasonWorkloadNotFound {
 		t.Errorf("the error is %v, want WorkloadNotFound", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/naming"
 	"github.com/weighlock/weighlock/workload"
 )
@@ -25,7 +26,7 @@ func chooseEscape(ref workload.Reference, deployment *unstructured.Unstructured,
 	matchLabels := selectorLabels(deployment)
 	keys := keysInCommon(deployment, root)
 	problem := func(format string, args ...any) *workload.Problem {
-		return &workload.Problem{Reason: ReasonSelectorNotEscapable, Message: fmt.Sprintf(format, args...)}
+		return &workload.Problem{Reason: v1alpha1.ReasonSelectorNotEscapable, Message: fmt.Sprintf(format, args...)}
 	}
 	var chosen string
 	switch {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/workload"
 )
 
@@ -139,7 +140,7 @@ func (s *seen) cannotRunTwice() *workload.Problem {
 		return nil
 	}
 	return &workload.Problem{
-		Reason:  ReasonCannotRunTwice,
+		Reason:  v1alpha1.ReasonCannotRunTwice,
 		Message: fmt.Sprintf("a copy of Deployment %s can't run beside it because of %s: %s", s.ref.Name, field, advice),
 	}
 }
