@@ -368,3 +368,36 @@ func TestPlanFor_LabelsAWorkloadAgainThatLostItsLabels(t *testing.T) {
 		t.Errorf("actions (-want +got):\n%s", diff)
 	}
 }
+
+func TestPlanFor_EndsAMatchWhenItRescuesTheIncumbent(t *testing.T) {
+	t.Parallel()
+	w := inStep(t, steps(v1alpha1.Step{Match: tenant("acme"), Hold: duration(time.Minute)}))
+	w.copies["a"] = &copied{replicas: 3, ready: 3}
+	mixed := func(s *rollout.Snapshot) { s.Workload.Running = []string{"a", "b"} }
+	p := w.plan(mixed)
+	if got := actions(p); len(got) != 1 || got[0] != "route all to a (Serving)" {
+		t.Errorf("what doesn't match would go to the mix of pods, and it does %v: %s", got, p.Why)
+	}
+	p = w.plan(func(s *rollout.Snapshot) { mixed(s); s.RestToRoot = false })
+	if got := actions(p); len(got) != 1 || got[0] != "route a 100/100, b 0/100 + match (Step)" {
+		t.Errorf("the router can match beside a copy, and it does %v: %s", got, p.Why)
+	}
+}
+
+func TestPlanFor_KeepsTheAutoscalerGuardedThroughADeletionInMidStep(t *testing.T) {
+	t.Parallel()
+	w := inStep(t, canary())
+	w.scaler = &autoscaler{guarded: true}
+	w.deleting = true
+	w.run(100)
+	if !w.scaler.guarded || w.finished {
+		t.Fatalf("the autoscaler was given back at once:\n%s", strings.Join(w.log, "\n"))
+	}
+	if p := rollout.PlanFor(w.snapshot(), w.now); !strings.Contains(p.Status.WaitingFor, "autoscaler") {
+		t.Errorf("it waits for %q", p.Status.WaitingFor)
+	}
+	w.run(window + 60)
+	if w.scaler.guarded || !w.finished {
+		t.Errorf("the autoscaler has seen all traffic for long enough, and it is not over:\n%s", strings.Join(w.log, "\n"))
+	}
+}
