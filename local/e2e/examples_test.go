@@ -15,7 +15,7 @@ import (
 // tenants send these parts of the requests; the rest names none. Some have
 // names that only look like another's.
 var tenants = []load.Tenant{
-	{Name: "acme", Share: 0.2},
+	{Name: "acme", Share: 0.25},
 	{Name: "acme-test", Share: 0.1},
 	{Name: "globex", Share: 0.15},
 	{Name: "initech", Share: 0.15},

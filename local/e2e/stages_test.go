@@ -22,7 +22,7 @@ const lag = 500 * time.Millisecond
 const newVersion = "2"
 
 // fewest is how many requests a stage must have had for its share to be told.
-const fewest = 100
+const fewest = 50
 
 // state is what Envoy does with users' requests.
 type state struct {
