@@ -401,3 +401,16 @@ func TestPlanFor_KeepsTheAutoscalerGuardedThroughADeletionInMidStep(t *testing.T
 		t.Errorf("the autoscaler has seen all traffic for long enough, and it is not over:\n%s", strings.Join(w.log, "\n"))
 	}
 }
+
+func TestPlanFor_BlamesNoCandidateForAWorkloadWithoutPods(t *testing.T) {
+	t.Parallel()
+	none := func(s *rollout.Snapshot) { s.Workload.Replicas, s.Workload.Ready, s.Copies["b"].Ready = 0, 0, 0 }
+	w := inStep(t, canary())
+	if p := w.plan(none); p.Reason != "TakenAtZero" {
+		t.Errorf("people scaled the workload to nothing, and it is %s: %s", p.Reason, p.Why)
+	}
+	p := w.plan(func(s *rollout.Snapshot) { none(s); s.Spec.Suspend = true })
+	if got := actions(p); p.Reason != "WithdrawnAtZero" || got[0] != "route all to workload (Serving)" {
+		t.Errorf("the Rollout is suspended, and it is %s, and does %v", p.Reason, got)
+	}
+}
