@@ -29,9 +29,16 @@ func Open(ctx context.Context, s *stack.Stack, repository string) (*Repository, 
 	return &Repository{root: s.Root, checkout: checkout}, nil
 }
 
-// Commit commits and pushes a version with the canary's Rollout, and returns the commit's hash.
+// Commit commits and pushes a version with the canary's Rollout, and returns
+// the commit's hash.
 func (r *Repository) Commit(ctx context.Context, version Version, message string) (string, error) {
-	files, err := Files(r.root, Canary, version)
+	return r.CommitExample(ctx, Canary, version, message)
+}
+
+// CommitExample commits and pushes a version with an example's Rollout, and
+// returns the commit's hash.
+func (r *Repository) CommitExample(ctx context.Context, example string, version Version, message string) (string, error) {
+	files, err := Files(r.root, example, version)
 	if err != nil {
 		return "", err
 	}

@@ -22,6 +22,7 @@ import (
 func Command() *cobra.Command {
 	var options stack.Options
 	var rate float64
+	var example string
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start the whole stack and keep it running until Ctrl-C",
@@ -31,7 +32,7 @@ func Command() *cobra.Command {
 			return stack.Run(cmd.Context(), options, func(ctx context.Context, s *stack.Stack) error {
 				seeded := !options.WithoutWeighlock
 				if seeded {
-					if err := seed(ctx, s); err != nil {
+					if err := seed(ctx, s, example); err != nil {
 						return err
 					}
 				}
@@ -47,26 +48,30 @@ func Command() *cobra.Command {
 		},
 	}
 	Flags(cmd, &options)
+	cmd.Flags().StringVar(&example, "example", shop.Canary, "folder of examples whose Rollout takes the shop's versions live")
 	cmd.Flags().Float64Var(&rate, "rate", 50, "users' requests per second that reach the shop, without which nothing could be weighed; 0 for none")
 	return cmd
 }
 
 // seed has the cluster follow the repository, and commits the shop's first
-// version to it.
-func seed(ctx context.Context, s *stack.Stack) error {
+// version to it, with an example's Rollout.
+func seed(ctx context.Context, s *stack.Stack, example string) error {
 	repository, err := shop.Open(ctx, s, address.ShopRepository)
 	if err != nil {
 		return err
 	}
-	if _, err := repository.Commit(ctx, shop.Version{Name: "1"}, "Open the shop"); err != nil {
+	if _, err := repository.CommitExample(ctx, example, shop.Version{Name: "1"}, "Open the shop"); err != nil {
 		return err
 	}
 	return shop.Follow(ctx, s, address.ShopNamespace, address.ShopRepository)
 }
 
+// tenants of whom examples speak send a part of the requests.
+var tenants = []load.Tenant{{Name: "acme", Share: 0.2}, {Name: "globex", Share: 0.1}, {Name: "initech", Share: 0.1}}
+
 // send sends users' requests until the stack ends.
 func send(ctx context.Context, rate float64) error {
-	generator, err := load.New(load.Options{URL: "http://" + address.Shop + "/", Rate: rate})
+	generator, err := load.New(load.Options{URL: "http://" + address.Shop + "/", Rate: rate, Tenants: tenants})
 	if err != nil {
 		return err
 	}
