@@ -69,7 +69,7 @@ func newGitStage(t *testing.T, rules ...rbacv1.PolicyRule) *gitStage {
 		},
 	}
 	config := impersonator(t)
-	startManager(t, s.namespace, func(mgr ctrl.Manager) error {
+	startManager(t, s.namespace, wiring{}, func(mgr ctrl.Manager) error {
 		reconciler := &controller.GitSourceReconciler{
 			Client: mgr.GetClient(), Config: config, Events: s.events, Clock: clock.RealClock{},
 		}

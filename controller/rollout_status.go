@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/fluxcd/pkg/runtime/conditions"
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,25 @@ import (
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/rollout"
 )
+
+// moment is how long something may be under way without being reported.
+const moment = 5 * time.Second
+
+// passing says whether what there is to report of a step is about to change by itself: it is being entered, or the mesh
+// will have taken its traffic in a moment. It is reported once that is so: one write for each step.
+func (o *observation) passing(plan rollout.Plan, now time.Time) bool {
+	if plan.Stalled {
+		return false
+	}
+	for _, action := range plan.Actions {
+		if route, is := action.(rollout.SetRoute); is {
+			return route.Progress.Phase == rollout.PhaseStep
+		}
+	}
+	route := o.snapshot.Route
+	return route.Progress != nil && route.Progress.Phase == rollout.PhaseStep && !o.snapshot.Deleting &&
+		!route.Taken && !route.Settles.IsZero() && route.Settles.Sub(now) <= moment
+}
 
 // report puts a plan into the status.
 func (r *RolloutReconciler) report(ctx context.Context, obj *v1alpha1.Rollout, o *observation, plan rollout.Plan) {

@@ -23,6 +23,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/weighlock/weighlock/analysis"
 	"github.com/weighlock/weighlock/analysis/monitor"
@@ -31,39 +32,78 @@ import (
 	"github.com/weighlock/weighlock/controller"
 	"github.com/weighlock/weighlock/router"
 	"github.com/weighlock/weighlock/router/smi"
+	"github.com/weighlock/weighlock/workload"
 	"github.com/weighlock/weighlock/workload/deployment"
 )
+
+// wiring is what a test has in its hands of the controller that it runs.
+type wiring struct {
+	// meter counts calls to the API server, looks how often workloads are looked at; nil for neither.
+	meter *meter
+	looks *looks
+	// provider of metrics; one that is away unless set.
+	provider analysis.Provider
+	// changes has Rollouts looked at.
+	changes chan event.GenericEvent
+	// resync is how often all that is in caches is looked at; 0 for seldom.
+	resync time.Duration
+}
 
 // startRollouts runs the reconciler of Rollouts in a namespace, as cmd/weighlock does.
 func startRollouts(t *testing.T, namespace string) *record.FakeRecorder {
 	t.Helper()
-	events := record.NewFakeRecorder(100)
-	startManager(t, namespace, func(mgr ctrl.Manager) error {
-		provider, err := prometheus.New(prometheus.Options{Address: "http://127.0.0.1:1"})
+	provider, err := prometheus.New(prometheus.Options{Address: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runRollouts(t, namespace, wiring{provider: provider})
+}
+
+func runRollouts(t *testing.T, namespace string, w wiring) *record.FakeRecorder {
+	t.Helper()
+	events := record.NewFakeRecorder(1000)
+	startManager(t, namespace, w, func(mgr ctrl.Manager) error {
+		watch, err := monitor.New(w.provider, analysis.Threshold{}, clock.RealClock{}, monitor.Options{
+			OnChange: func(key string) {
+				if w.changes != nil {
+					w.changes <- controller.ChangeOf(key)
+				}
+			},
+		})
 		if err != nil {
 			return err
 		}
-		watch, err := monitor.New(provider, analysis.Threshold{}, clock.RealClock{}, monitor.Options{})
-		if err != nil {
+		if err := mgr.Add(watch); err != nil {
 			return err
 		}
 		expectations := controller.NewExpectations(mgr.GetCache(), mgr.GetScheme(), clock.RealClock{})
+		index := smi.NewIndex(mgr.GetFieldIndexer())
+		var workloads workload.Adapter = deployment.New(deployment.Options{
+			Reader: mgr.GetCache(), Live: mgr.GetAPIReader(), Writer: mgr.GetClient(), Mapper: mgr.GetRESTMapper(),
+			Written: expectations.Written, Deleted: expectations.Deleted,
+		})
+		if w.looks != nil {
+			w.looks.Adapter = workloads
+			workloads = w.looks
+		}
 		reconciler := &controller.RolloutReconciler{
-			Client: mgr.GetClient(),
-			Workloads: deployment.New(deployment.Options{
-				Reader: mgr.GetCache(), Writer: mgr.GetClient(), Mapper: mgr.GetRESTMapper(),
-				Written: expectations.Written, Deleted: expectations.Deleted,
-			}),
-			Routers: func(v1alpha1.RouterSpec, []v1alpha1.Step) (router.Router, error) {
-				return smi.New(smi.Options{
-					Reader: mgr.GetCache(), Writer: mgr.GetClient(), Mapper: mgr.GetRESTMapper(),
+			Client:    mgr.GetClient(),
+			Workloads: workloads,
+			Routers: func(spec v1alpha1.RouterSpec, _ []v1alpha1.Step) (router.Router, error) {
+				options := smi.Options{
+					Reader: mgr.GetCache(), Writer: mgr.GetClient(), Mapper: mgr.GetRESTMapper(), Index: index,
 					Written: expectations.Written, Deleted: expectations.Deleted,
-				}), nil
+				}
+				if spec.SMI.Settle != nil {
+					options.Settle = spec.SMI.Settle.Duration
+				}
+				return smi.New(options), nil
 			},
-			Monitor: watch, Expectations: expectations, Freshness: controller.NewFreshness(mgr.GetCache(), mgr.GetAPIReader()), Events: events, Clock: clock.RealClock{},
+			Monitor: watch, Expectations: expectations, Freshness: controller.NewFreshness(mgr.GetCache(), mgr.GetAPIReader()),
+			Events: events, Clock: clock.RealClock{},
 			Metrics: fluxcontroller.NewMetrics(mgr, metrics.NewRecorder(), v1alpha1.Finalizer),
 		}
-		return reconciler.SetupWithManager(mgr, controller.RolloutOptions{Concurrent: 2})
+		return reconciler.SetupWithManager(mgr, controller.RolloutOptions{Concurrent: 2, Changes: w.changes})
 	})
 	return events
 }
@@ -127,7 +167,6 @@ func (s *shop) get(ctx context.Context) *v1alpha1.Rollout {
 // stalls waits until the Rollout is Stalled for a reason, in words, and is right for kstatus.
 func (s *shop) stalls(t *testing.T, reason string, words ...string) {
 	t.Helper()
-	// The patcher writes conditions first, and the rest of the status after them.
 	var obj *v1alpha1.Rollout
 	s.Eventually(func(g Gomega) {
 		obj = s.get(t.Context())

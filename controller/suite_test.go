@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,6 +17,7 @@ import (
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,6 +28,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/workload/deployment"
 )
 
 // The real API server that all tests of this package share. It has Weighlock's CRDs, and
@@ -98,13 +101,25 @@ func newNamespace(t *testing.T) string {
 
 // startManager runs a manager that sees one namespace, with the controllers that setup
 // adds to it, until the test ends.
-func startManager(t *testing.T, namespace string, setup func(ctrl.Manager) error) {
+func startManager(t *testing.T, namespace string, w wiring, setup func(ctrl.Manager) error) {
 	t.Helper()
 	skip := true
-	mgr, err := ctrl.NewManager(testEnv.Config, ctrl.Options{
+	settings := rest.CopyConfig(testEnv.Config)
+	if w.meter != nil {
+		settings.Wrap(func(next http.RoundTripper) http.RoundTripper {
+			w.meter.next = next
+			return w.meter
+		})
+	}
+	cached := cache.Options{ByObject: deployment.ByObject(), DefaultNamespaces: map[string]cache.Config{namespace: {}}}
+	if w.resync > 0 {
+		cached.SyncPeriod = &w.resync
+	}
+	mgr, err := ctrl.NewManager(settings, ctrl.Options{
 		Scheme:                  testScheme,
 		Metrics:                 metricsserver.Options{BindAddress: "0"},
-		Cache:                   cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}},
+		Cache:                   cached,
+		Client:                  client.Options{Cache: &client.CacheOptions{Unstructured: true}},
 		Controller:              config.Controller{SkipNameValidation: &skip},
 		GracefulShutdownTimeout: new(10 * time.Second),
 	})

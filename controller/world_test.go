@@ -2,14 +2,19 @@ package controller_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
+	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -30,6 +35,8 @@ const brokenImage = "broken"
 type world struct {
 	lab      *lab
 	versions int
+	// live has ReplicaSets and EndpointSlices be on the API server too, for controllers that look there.
+	live bool
 }
 
 var (
@@ -175,6 +182,7 @@ func newSet(d *appsv1.Deployment, hash string) *appsv1.ReplicaSet {
 	}
 	set.Spec.Template.Labels[appsv1.DefaultDeploymentUniqueLabelKey] = hash
 	set.Labels = set.Spec.Template.Labels
+	set.Spec.Selector = &metav1.LabelSelector{MatchLabels: set.Spec.Template.Labels}
 	return set
 }
 
@@ -193,7 +201,7 @@ func (w *world) endpoints(sets map[string]*appsv1.ReplicaSet) {
 			for i := range set.Status.Replicas {
 				pod := fmt.Sprintf("%s-%d", setName, i)
 				endpoints = append(endpoints, discoveryv1.Endpoint{
-					Addresses: []string{pod}, TargetRef: &corev1.ObjectReference{Name: pod},
+					Addresses: []string{addressOf(pod)}, TargetRef: &corev1.ObjectReference{Name: pod},
 					Conditions: discoveryv1.EndpointConditions{Ready: new(i < set.Status.ReadyReplicas)},
 				})
 			}
@@ -206,10 +214,13 @@ func (w *world) endpoints(sets map[string]*appsv1.ReplicaSet) {
 			slice = &discoveryv1.EndpointSlice{
 				TypeMeta: metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"},
 				ObjectMeta: metav1.ObjectMeta{
-					Namespace: w.lab.namespace, Name: name, UID: uuid.NewUUID(), Labels: map[string]string{discoveryv1.LabelServiceName: name},
+					Namespace: w.lab.namespace, Name: name, UID: uuid.NewUUID(), Labels: map[string]string{},
 				},
+				AddressType: discoveryv1.AddressTypeIPv4,
 			}
 		}
+		maps.Copy(slice.Labels, all[name].Labels)
+		slice.Labels[discoveryv1.LabelServiceName] = name
 		slice.Endpoints = endpoints
 		w.put(slice)
 	}
@@ -220,11 +231,86 @@ func (w *world) endpoints(sets map[string]*appsv1.ReplicaSet) {
 	}
 }
 
-// put notes an object that is in the history only.
+// addressOf is a pod's address, the same every time.
+func addressOf(pod string) string {
+	sum := sha256.Sum256([]byte(pod))
+	return fmt.Sprintf("10.%d.%d.%d", sum[0], sum[1], sum[2])
+}
+
+// put notes an object that is in the history only, unless all is live.
 func (w *world) put(obj client.Object) {
+	if w.live {
+		w.publish(obj)
+		return
+	}
 	w.versions++
 	obj.SetResourceVersion(fmt.Sprint(w.versions))
 	if err := w.lab.history.wrote("cluster", obj); err != nil {
 		panic(err)
 	}
+}
+
+// publish writes an object to the API server.
+func (w *world) publish(obj client.Object) {
+	ctx := context.Background()
+	wanted := obj.DeepCopyObject()
+	var err error
+	if obj.GetResourceVersion() == "" {
+		err = quickClient.Create(ctx, obj)
+	} else {
+		err = quickClient.Update(ctx, obj)
+	}
+	if set, is := obj.(*appsv1.ReplicaSet); is && err == nil {
+		set.Status = wanted.(*appsv1.ReplicaSet).Status
+		err = quickClient.Status().Update(ctx, set)
+	}
+	if err == nil {
+		err = w.lab.returned(ctx, "cluster", obj)
+	}
+	// What somebody else changed meanwhile is done in the next turn.
+	if err != nil && ctx.Err() == nil && !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
+		panic(err)
+	}
+}
+
+// liveCluster plays the cluster for a namespace by what is on the API server, until the test ends.
+func liveCluster(t *testing.T, namespace string) {
+	t.Helper()
+	w := &world{lab: &lab{namespace: namespace}, live: true}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			err := w.refresh(ctx)
+			if err == nil {
+				_, err = w.turn(ctx)
+			}
+			if err != nil && ctx.Err() == nil {
+				t.Logf("the cluster: %v", err) // what failed is done in the next turn
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+// refresh reads what there is.
+func (w *world) refresh(ctx context.Context) error {
+	w.lab.history = newHistory()
+	for _, list := range []client.ObjectList{&appsv1.DeploymentList{}, &appsv1.ReplicaSetList{}, &corev1.ServiceList{}, &discoveryv1.EndpointSliceList{}} {
+		if err := quickClient.List(ctx, list, client.InNamespace(w.lab.namespace)); err != nil {
+			return err
+		}
+		items, err := meta.ExtractList(list)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			if err := w.lab.history.wrote("cluster", item.(client.Object)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

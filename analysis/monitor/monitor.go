@@ -53,6 +53,8 @@ type watch struct {
 	question Question
 	answer   Answer
 	answered bool
+	// told is the answer that OnChange spoke of last.
+	told     Answer
 	reported report
 	failures int
 }
@@ -89,12 +91,13 @@ func (m *Monitor) Watch(key string, question Question) {
 	}
 }
 
-// Latest returns the newest answer to the present question; false while there is none.
+// Latest returns the newest answer to the present question that had something new to act on; false while there is none. It
+// is the same until there is another, so that who reports it does so once, however often he looks.
 func (m *Monitor) Latest(key string) (Answer, bool) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	if known := m.watched[key]; known != nil && known.answered {
-		return known.answer, true
+		return known.told, true
 	}
 	return Answer{}, false
 }
@@ -180,6 +183,9 @@ func (m *Monitor) poll(ctx context.Context, key string) time.Duration {
 	before := asked.answer.Err
 	asked.take(question.Query.Now, measurement, verdict, err)
 	changed := asked.reported.update(asked.answer)
+	if changed {
+		asked.told = asked.answer
+	}
 	pause := asked.pause()
 	m.mutex.Unlock()
 	m.logOutage(key, before, err)
