@@ -20,7 +20,7 @@ func (w *world) checkRoute(a rollout.SetRoute) {
 	if t.Weight < 0 || t.Weight > t.Total {
 		w.violated("weights do not sum up: %s", t)
 	}
-	if ready := w.trackReady(t.Incumbent); ready == 0 && w.replicas > 0 && (!w.route.exists || w.route.traffic.Incumbent != t.Incumbent || t.Weight < w.route.traffic.Weight) {
+	if ready := w.trackReady(t.Incumbent); ready == 0 && w.replicas > 0 && (!w.route.exists || w.route.traffic.Incumbent != t.Incumbent || (w.route.traffic.Candidate != "" && t.Weight < w.route.traffic.Weight)) {
 		w.violated("traffic to a track that is not ready: %s", t)
 	}
 	if t.Reaches() && w.trackReady(t.Candidate) == 0 {
@@ -61,7 +61,7 @@ func (w *world) checkRoute(a rollout.SetRoute) {
 	if (entered && was.Phase == rollout.PhaseStep) || promoted {
 		w.checkGates(was)
 	}
-	if c := w.copies[was.Incumbent]; a.Event == "Completed" && c != nil && w.replicas > 0 && w.ready() < c.replicas {
+	if c := w.copies[was.Incumbent]; a.Event == "Completed" && c != nil && w.replicas > 0 && c.replicas <= w.demand && w.ready() < c.replicas {
 		w.violated("all traffic goes back to %d pods, and the copy has %d", w.ready(), c.replicas)
 	}
 	if promoted && w.trackReady(t.Incumbent) < w.replicas {

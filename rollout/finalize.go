@@ -76,6 +76,10 @@ func (v *view) bringHome() *Plan {
 				p.Actions = append(p.Actions, Release{})
 			}
 			needed = v.size()
+			if v.Workload.Replicas < needed {
+				// The copy's autoscaler has added to it: the workload takes over as many.
+				p.Actions = append(p.Actions, Scale{Replicas: needed})
+			}
 			if v.Workload.Paused || !v.Workload.Rolled {
 				p.Status.WaitingFor = "the workload to roll to " + v.want
 				return p
