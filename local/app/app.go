@@ -30,6 +30,8 @@ const (
 const (
 	// idleTimeout is well above the time after which the proxy before it
 	// gives up idle connections, so that the proxy is always the one to close.
+	// It is for the first request too: a proxy may open a connection that it
+	// has no use for yet.
 	idleTimeout     = 2 * time.Minute
 	shutdownTimeout = 30 * time.Second
 )
@@ -116,7 +118,7 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Serve answers requests until the context ends, then for the time to drain,
 // and returns when the last one is answered.
 func (a *App) Serve(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{Handler: a, IdleTimeout: idleTimeout, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: a, IdleTimeout: idleTimeout, ReadHeaderTimeout: idleTimeout}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {

@@ -133,6 +133,27 @@ func TestApp_CountsCopiesApart(t *testing.T) {
 	}
 }
 
+func TestApp_KeepsAConnectionThatWaitsForItsFirstRequest(t *testing.T) {
+	t.Parallel()
+	url, _, _ := start(t, app.Options{Version: "v1"})
+	var dialer net.Dialer
+	connection, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	// Servers mostly wait 5 or 10 s for a header; a proxy keeps its spare
+	// connections for longer.
+	time.Sleep(11 * time.Second)
+	if _, err := io.WriteString(connection, "GET / HTTP/1.1\r\nHost: shop\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	reply := make([]byte, len("HTTP/1.1 200"))
+	if _, err := io.ReadFull(connection, reply); err != nil || string(reply) != "HTTP/1.1 200" {
+		t.Errorf("the reply is %q, %v", reply, err)
+	}
+}
+
 func TestApp_ServesWhileItDrainsAndLetsTheLastRequestEnd(t *testing.T) {
 	t.Parallel()
 	url, stop, done := start(t, app.Options{Version: "v1", Latency: 300 * time.Millisecond, Drain: 400 * time.Millisecond})

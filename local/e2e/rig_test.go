@@ -103,13 +103,17 @@ func (r *rig) explain() {
 		r.t.Logf("GitSource:\n%s", observe.Describe(v.Status.Conditions))
 	}
 	r.t.Logf("progress %+v, copies %v", r.last.Progress, r.last.Copies)
-	_ = filepath.WalkDir(filepath.Join(running.Logs, "pods"), func(path string, entry os.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() && regexp.MustCompile(stack.Namespace).MatchString(path) {
-			content, _ := os.ReadFile(path)
-			r.t.Logf("the end of %s:\n%s", path, content[max(0, len(content)-4000):])
-		}
-		return nil
-	})
+	// Envoy says why it answered by itself.
+	r.showEnd(filepath.Join(running.Logs, stack.PartEnvoy+".log"))
+	logs, _ := filepath.Glob(filepath.Join(running.Logs, "pods", stack.Namespace+"_*.log"))
+	for _, log := range logs {
+		r.showEnd(log)
+	}
+}
+
+func (r *rig) showEnd(path string) {
+	content, _ := os.ReadFile(path)
+	r.t.Logf("the end of %s:\n%s", path, content[max(0, len(content)-4000):])
 }
 
 // open makes a repository that the namespace follows, and commits the shop's
