@@ -215,7 +215,7 @@ func (r *RolloutReconciler) observeVerdict(obj *v1alpha1.Rollout, o *observation
 	default:
 		o.snapshot.Outage = answer.Err.Error()
 	}
-	o.snapshot.Verdict, o.snapshot.Measured = &answer.Verdict, &answer.Measurement
+	o.snapshot.Verdict, o.snapshot.Measured = &answer.Verdict, &answer.Newest
 }
 
 // weigh asks the present step's question, or stops asking.

@@ -91,13 +91,15 @@ func (m *Monitor) Watch(key string, question Question) {
 	}
 }
 
-// Latest returns the newest answer to the present question that had something new to act on; false while there is none. It
-// is the same until there is another, so that who reports it does so once, however often he looks.
+// Latest returns the newest answer to the present question that had something new to act on; false while there is none. But for
+// what was measured since, it is the same until there is another, so that who reports it does so once, however often he looks.
 func (m *Monitor) Latest(key string) (Answer, bool) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	if known := m.watched[key]; known != nil && known.answered {
-		return known.told, true
+		answer := known.told
+		answer.Newest = known.answer.Measurement
+		return answer, true
 	}
 	return Answer{}, false
 }

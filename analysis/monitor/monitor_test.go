@@ -223,6 +223,7 @@ func TestMonitor_ReportsChangesOnly(t *testing.T) {
 	wait(1) // a share of 5.2% instead of 5% may be chance
 	told, _ := b.Latest(key)
 	b.Expect(told.Measurement.Candidate.Requests).To(gomega.Equal(10.0), "what was told is what there is to report")
+	b.Expect(told.Newest.Candidate.Requests).To(gomega.Equal(52.0), "what was measured since may add up to evidence")
 
 	b.source.set("one", counts(99, 0), counts(601, 0), nil)
 	wait(2) // 14% may not

@@ -52,8 +52,10 @@ type Answer struct {
 	// Verdict; Inconclusive while the numbers can't be had, unless it was Fail before: what was counted stays
 	// counted.
 	Verdict analysis.Verdict
-	// Measurement that could be made last.
+	// Measurement that the verdict is of.
 	Measurement analysis.Measurement
+	// Newest measurement that could be made, whether or not it changed anything.
+	Newest analysis.Measurement
 	// At is when the question was asked last.
 	At time.Time
 	// Err says why nothing new is known: an outage of the metrics, or an *analysis.FieldError for
