@@ -38,8 +38,9 @@ type (
 		Revision string
 		Replicas int32
 	}
-	// Guard keeps the workload's autoscaler from taking pods away, Unguard gives that back.
-	Guard   struct{}
+	// Guard keeps the workload's autoscaler from taking pods away.
+	Guard struct{}
+	// Unguard lets it again.
 	Unguard struct{}
 	// Protect gives a copy the autoscaler and the disruption budget that the workload has.
 	Protect struct{ Revision string }
@@ -102,9 +103,11 @@ func (Unguard) String() string      { return "give the autoscaler back" }
 func (a Protect) String() string {
 	return "give copy " + a.Revision + " an autoscaler and a disruption budget"
 }
+
 func (a Permit) String() string {
 	return "bring the network policies of copy " + a.Revision + " up to date"
 }
+
 func (a Scale) String() string {
 	return fmt.Sprintf("scale %s to %d", trackName(a.Revision), a.Replicas)
 }

@@ -38,11 +38,10 @@ func (w *world) checkRoute(a rollout.SetRoute) {
 		}
 		w.mesh.reasserted = w.now
 	}
-	switch a.Progress.Phase {
-	case rollout.PhaseRolledBack:
+	if a.Progress.Phase == rollout.PhaseRolledBack {
 		w.failed[a.Progress.Candidate] = true
-		return
-	case rollout.PhaseSetBack:
+	}
+	if a.Progress.Phase == rollout.PhaseRolledBack || a.Progress.Phase == rollout.PhaseSetBack {
 		return
 	}
 	if !w.route.exists {

@@ -66,32 +66,7 @@ func (v *view) bringHome() *Plan {
 	home := Traffic{Total: v.total}
 	if !v.Route.Holds(home) {
 		p := doing(v1alpha1.StateDeleting, v1alpha1.ReasonDeleting, "putting all traffic on the workload")
-		needed := int32(1)
-		if v.progress.OnCopy && v.releasable() {
-			if v.Workload.Paused && !v.drained(p) {
-				p.Status.WaitingFor = "connections to the workload to drain"
-				return p
-			}
-			if v.Workload.Paused {
-				p.Actions = append(p.Actions, Release{})
-			}
-			needed = v.size()
-			if v.Workload.Replicas < needed {
-				// The copy's autoscaler has added to it: the workload takes over as many.
-				p.Actions = append(p.Actions, Scale{Replicas: needed})
-			}
-			if v.Workload.Paused || !v.Workload.Rolled {
-				p.Status.WaitingFor = "the workload to roll to " + v.want
-				return p
-			}
-		}
-		if why := v.uninhabitable(); why != "" {
-			p.Why = why + ": traffic stays where it is until its template is set back to the incumbent's, or spec.deletionPolicy is Release"
-			p.Status.WaitingFor = "a workload that can serve"
-			return p
-		}
-		if v.Workload.Ready < needed && v.Workload.Replicas > 0 {
-			p.Status.WaitingFor = fmt.Sprintf("pods of the workload: %d of %d ready", v.Workload.Ready, needed)
+		if !v.habitable(p) {
 			return p
 		}
 		p.Actions = append(p.Actions, SetRoute{
@@ -110,6 +85,23 @@ func (v *view) bringHome() *Plan {
 		return p
 	}
 	return nil
+}
+
+// habitable says whether the workload can take all traffic. If it can't, the plan does what helps, and says what it waits for.
+func (v *view) habitable(p *Plan) bool {
+	if v.progress.OnCopy && v.releasable() {
+		return v.broughtUp(p, v.size())
+	}
+	if why := v.uninhabitable(); why != "" {
+		p.Why = why + ": traffic stays where it is until its template is set back to the incumbent's, or spec.deletionPolicy is Release"
+		p.Status.WaitingFor = "a workload that can serve"
+		return false
+	}
+	if v.Workload.Ready == 0 && v.Workload.Replicas > 0 {
+		p.Status.WaitingFor = "a ready pod of the workload"
+		return false
+	}
+	return true
 }
 
 // uninhabitable says why a workload that stays paused can't take the traffic of a copy back: it runs nothing, a mix, or

@@ -75,7 +75,7 @@ func strategies() map[string]play {
 			v1alpha1.Step{Name: "switch", Weight: new(int32(100))},
 		)},
 		"tenants": {acts: good, spec: steps(
-			v1alpha1.Step{Name: "pilot", Match: tenant("acme"), Hold: duration(10 * time.Second)},
+			v1alpha1.Step{Name: "pilot", Match: acme(), Hold: duration(10 * time.Second)},
 			v1alpha1.Step{Weight: new(int32(50))},
 		)},
 		"shadow": {acts: good, spec: steps(
@@ -120,8 +120,10 @@ func troubles() map[string]play {
 			{"git says b", commit("b"), 10}, {"the workload is scaled to zero", scale(0), 50}, {"it is scaled to 3", scale(3), 20},
 		}},
 		"scaled-to-zero-after-a-rollback": {spec: canary(), bad: "b", with: func(w *world) { w.started = "b" }, acts: []act{
-			{"git says b, which is bad", commit("b"), 60}, {"the workload is scaled to zero", scale(0), 20},
-			{"it is scaled to 3, and starts pods of b", scale(3), 20}, {"git says c", commit("c"), 160},
+			{"git says b, which is bad", commit("b"), 60},
+			{"the workload is scaled to zero", scale(0), 20},
+			{"it is scaled to 3, and starts pods of b", scale(3), 20},
+			{"git says c", commit("c"), 160},
 		}},
 		"the-mesh-takes-no-route": {spec: canary(), acts: []act{
 			{"the mesh's control plane dies, and git says b", func(w *world) { w.mesh.deaf = w.now.Add(time.Hour); w.commit("b") }, 420},

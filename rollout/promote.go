@@ -45,15 +45,31 @@ func reunite(v *view) *Plan {
 		return nil
 	}
 	p := doing(v1alpha1.StatePromoting, v1alpha1.ReasonPromoting, "the copy serves while the workload is brought up to "+v.want)
-	w, size := v.Workload, v.size()
+	size := v.size()
 	if v.incumbent == nil || !v.incumbent.Served {
 		p.Why = "the copy that serves is gone: making it again"
 		p.Actions = append(p.Actions, Copy{Revision: v.want, Replicas: size})
 	}
+	if !v.broughtUp(p, size) {
+		return p
+	}
+	p.Why = "the workload runs " + v.want + ": all traffic is back on it"
+	p.Actions = append(p.Actions, SetRoute{
+		Traffic:  Traffic{Total: v.total},
+		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, Unproven: v.progress.Unproven, Reason: "promoted, and back on the workload"},
+		Event:    v1alpha1.ReasonCompleted,
+	})
+	return p
+}
+
+// broughtUp says whether a workload that has no traffic runs its own template, at a size. If it doesn't, it is released
+// to it once connections have drained.
+func (v *view) broughtUp(p *Plan, size int32) bool {
+	w := v.Workload
 	if w.Paused {
 		if !v.drained(p) {
 			p.Status.WaitingFor = "connections to the workload to drain"
-			return p
+			return false
 		}
 		p.Actions = append(p.Actions, Release{})
 	}
@@ -64,13 +80,7 @@ func reunite(v *view) *Plan {
 	runs := size == 0 || (len(w.Running) == 1 && w.Running[0] == v.want)
 	if w.Paused || !w.Rolled || !runs || w.Ready < size {
 		p.Status.WaitingFor = fmt.Sprintf("the workload to roll: %d of %d pods ready", w.Ready, w.Replicas)
-		return p
+		return false
 	}
-	p.Why = "the workload runs " + v.want + ": all traffic is back on it"
-	p.Actions = append(p.Actions, SetRoute{
-		Traffic:  Traffic{Total: v.total},
-		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, Unproven: v.progress.Unproven, Reason: "promoted, and back on the workload"},
-		Event:    v1alpha1.ReasonCompleted,
-	})
-	return p
+	return true
 }

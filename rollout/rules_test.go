@@ -151,7 +151,7 @@ func TestPlanFor_TakesACopyOutOfTheTrafficThatSomebodyChanged(t *testing.T) {
 func TestPlanFor_RefusesAMatchThatTheRouterCannotExpressFromACopy(t *testing.T) {
 	t.Parallel()
 	w := onCopy(t)
-	w.spec.Steps = []v1alpha1.Step{{Weight: new(int32(1))}, {Match: tenant("acme")}}
+	w.spec.Steps = []v1alpha1.Step{{Weight: new(int32(1))}, {Match: acme()}}
 	w.commit("c")
 	p := rollout.PlanFor(w.snapshot(), w.now)
 	if p.Reason != "StepUnsupported" || !strings.Contains(p.Why, "spec.steps[1].match") {
@@ -371,7 +371,7 @@ func TestPlanFor_LabelsAWorkloadAgainThatLostItsLabels(t *testing.T) {
 
 func TestPlanFor_EndsAMatchWhenItRescuesTheIncumbent(t *testing.T) {
 	t.Parallel()
-	w := inStep(t, steps(v1alpha1.Step{Match: tenant("acme"), Hold: duration(time.Minute)}))
+	w := inStep(t, steps(v1alpha1.Step{Match: acme(), Hold: duration(time.Minute)}))
 	w.copies["a"] = &copied{replicas: 3, ready: 3}
 	mixed := func(s *rollout.Snapshot) { s.Workload.Running = []string{"a", "b"} }
 	p := w.plan(mixed)

@@ -24,15 +24,15 @@ func steps(steps ...v1alpha1.Step) v1alpha1.RolloutSpec {
 	return v1alpha1.RolloutSpec{TotalWeight: 100, AbortDelay: duration(30 * time.Second), Analysis: &v1alpha1.Analysis{}, Steps: steps}
 }
 
-func tenant(name string) []v1alpha1.RequestMatch {
-	return []v1alpha1.RequestMatch{{Headers: []v1alpha1.HeaderMatch{{Name: "x-tenant", Exact: name}}}}
+func acme() []v1alpha1.RequestMatch {
+	return []v1alpha1.RequestMatch{{Headers: []v1alpha1.HeaderMatch{{Name: "x-tenant", Exact: "acme"}}}}
 }
 
 // everything is a spec with steps of each kind.
 func everything() v1alpha1.RolloutSpec {
 	spec := steps(
 		v1alpha1.Step{Name: "ghost", Shadow: new(int32(50)), Hold: duration(10 * time.Second)},
-		v1alpha1.Step{Name: "pilot", Match: tenant("acme"), Replicas: new(intstr.FromInt32(1))},
+		v1alpha1.Step{Name: "pilot", Match: acme(), Replicas: new(intstr.FromInt32(1))},
 		v1alpha1.Step{Name: "few", Weight: new(int32(1)), Deadline: duration(2 * time.Minute), OnDeadline: v1alpha1.DeadlineRollback},
 		v1alpha1.Step{Name: "half", Weight: new(int32(5000)), Shadow: new(int32(10))},
 	)
@@ -89,7 +89,7 @@ func randomStep(r *rand.Rand) v1alpha1.Step {
 	var step v1alpha1.Step
 	switch r.IntN(4) {
 	case 0:
-		step.Match = tenant("acme")
+		step.Match = acme()
 	case 1:
 		step.Shadow = new(int32(1 + r.IntN(100)))
 	case 2:
@@ -187,7 +187,7 @@ func TestPlanFor_KeepsItsPromisesInRandomRollouts(t *testing.T) {
 		t.Run(fmt.Sprint("part ", part+1), func(t *testing.T) {
 			t.Parallel()
 			for seed := part; seed < *rollouts; seed += 4 {
-				w := simulate(uint64(seed)) //nolint:gosec // not below zero.
+				w := simulate(uint64(seed))
 				if len(w.violations) > 0 {
 					t.Fatalf("seed %d: %s", seed, w.violations[0])
 				}
