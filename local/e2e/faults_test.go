@@ -32,20 +32,20 @@ type fault struct {
 	commit string
 }
 
-// shorter makes the canary's steps and drains as short as they need to be here:
+// shorter makes an example's steps and drains as short as they need to be here:
 // what is tried is not how good a version is.
-var shorter = strings.NewReplacer("threshold: 1s", "threshold: 10s", "minRequests: 150", "minRequests: 50", "abortDelay: 5s", "abortDelay: 2s")
+var shorter = strings.NewReplacer("threshold: 1s", "threshold: 10s", "minRequests: 150", "minRequests: 50", "minRequests: 100", "minRequests: 50", "abortDelay: 5s", "abortDelay: 2s")
 
 // underFault brings a good version as far as its first step, under load.
-func underFault(t *testing.T, namespace string) *fault {
+func underFault(t *testing.T, namespace, example, first string) *fault {
 	t.Helper()
 	r := newRig(t, namespace)
-	r.edit = shorter
+	r.example, r.edit = example, shorter
 	r.open()
 	r.watched = onward(t)
-	f := &fault{rig: r, begun: time.Now(), users: r.users(load.Options{Rate: 200, Keep: true})}
+	f := &fault{rig: r, begun: time.Now(), users: r.users(load.Options{Rate: 200, Tenants: tenants, Keep: true})}
 	f.commit = r.commit(shop.Version{Name: "2"})
-	r.inStep("a-tenth")
+	r.inStep(first)
 	return f
 }
 
@@ -88,7 +88,7 @@ func (f *fault) restart(part string, meanwhile func()) {
 }
 
 func TestFault_EnvoyAwayCostsOnlyTheRequestsOfThatTime(t *testing.T) {
-	f := underFault(t, "without-envoy")
+	f := underFault(t, "without-envoy", shop.Canary, "a-tenth")
 	f.atStep(0.1)
 	from := time.Now()
 	f.restart(stack.PartEnvoy, nil)
@@ -120,22 +120,29 @@ func TestFault_EnvoyAwayCostsOnlyTheRequestsOfThatTime(t *testing.T) {
 	t.Logf("%d of %d requests failed in the %v without Envoy", lost, stats.Sent, to.Sub(from))
 }
 
-func TestFault_NothingIsLostWithoutAControlPlane(t *testing.T) {
-	f := underFault(t, "without-control-plane")
-	for _, part := range []struct{ name, step string }{
-		{stack.PartMesh, "a-tenth"},
-		{kube.APIServer, "a-quarter"},
-		{kube.Etcd, "half"},
-	} {
-		f.inStep(part.step)
-		f.restart(part.name, nil)
-	}
+func TestFault_NothingIsLostOrMisledWithoutAControlPlane(t *testing.T) {
+	f := underFault(t, "without-control-plane", "tenants", "pilot")
+	f.atStep(1)
+	time.Sleep(lag)
+	matching := time.Now()
+	f.restart(stack.PartMesh, nil)
+	f.inStep("friends")
+	f.restart(kube.APIServer, nil)
+	f.inStep("a-quarter")
+	weighted := f.last.Progress.WrittenAt
+	f.restart(kube.Etcd, nil)
 	unharmed(t, f.goesOn())
+	for _, r := range load.Within(f.users.generator.Requests(), matching, weighted) {
+		friend := r.Tenant == "globex" || r.Tenant == "initech"
+		if !friend && (r.Version == newVersion) != (r.Tenant == "acme") {
+			t.Errorf("version %s answered tenant %q while the mesh was away or after", r.Version, r.Tenant)
+		}
+	}
 	f.served("2")
 }
 
 func TestFault_TheTrafficIsHeldWithoutPrometheus(t *testing.T) {
-	f := underFault(t, "without-prometheus")
+	f := underFault(t, "without-prometheus", shop.Canary, "a-tenth")
 	f.restart(prometheus.Name, func() {
 		f.until("the Rollout to say that metrics are away", 30*time.Second, func(v observe.View) error {
 			if v.Rollout.Status.Verdict != nil && v.Rollout.Status.Verdict.Outcome == "Fail" {
@@ -162,7 +169,7 @@ func TestFault_NothingIsLostOrRepeatedWithoutWeighlock(t *testing.T) {
 	bad.edit = shorter
 	bad.open()
 	badUsers := bad.users(load.Options{Rate: 50})
-	f := underFault(t, "without-weighlock")
+	f := underFault(t, "without-weighlock", shop.Canary, "a-tenth")
 	bad.commit(shop.Version{Name: "2", ErrorRate: 0.1})
 	f.inStep("a-quarter")
 	before := f.last.Progress.WrittenAt

@@ -71,7 +71,7 @@ func (r *rig) servedAt(url, version string) {
 	r.t.Helper()
 	client := &http.Client{Timeout: 5 * time.Second}
 	var err error
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		var got string
 		if got, err = answer(r.t.Context(), client, url); err == nil && got == version {
 			return
