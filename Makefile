@@ -84,8 +84,8 @@ simulate: check ## Take random rollouts through the planner (ROLLOUTS=100000 of 
 	@go test ./rollout -run Random -rollouts $(ROLLOUTS) -count 1 -timeout 2h
 
 .PHONY: bench
-bench: check ## Run the benchmarks
-	@go test -run '^$$' -bench . -benchmem ./rollout/... ./analysis/...
+bench: bin/local ## Run the benchmarks, and weigh idle Rollouts (IDLE="1 100 1000 10000")
+	@hack/bench $(IDLE)
 
 ##@ Else
 

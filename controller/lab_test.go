@@ -140,11 +140,11 @@ func (l *lab) policy(ctx context.Context) error {
 }
 
 // installPolicy puts the policy that holds workloads into the test's cluster, and waits until the API server acts by it.
-func installPolicy(t *testing.T) {
-	t.Helper()
+func installPolicy(tb testing.TB) {
+	tb.Helper()
 	file, err := os.Open(filepath.Join("..", "kustomize", "base", "admission.yaml"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer file.Close()
 	decoder := yaml.NewYAMLOrJSONDecoder(file, 4096)
@@ -153,26 +153,26 @@ func installPolicy(t *testing.T) {
 		if decoder.Decode(u) != nil {
 			break
 		}
-		if err := quickClient.Create(t.Context(), u); client.IgnoreAlreadyExists(err) != nil {
-			t.Fatalf("install the admission policy: %v", err)
+		if err := quickClient.Create(tb.Context(), u); client.IgnoreAlreadyExists(err) != nil {
+			tb.Fatalf("install the admission policy: %v", err)
 		}
 	}
-	probe := workloadOf(newNamespace(t), "v1")
+	probe := workloadOf(newNamespace(tb), "v1")
 	probe.Labels = map[string]string{v1alpha1.LabelHeld: "probe"}
-	if err := quickClient.Create(t.Context(), probe); err != nil {
-		t.Fatal(err)
+	if err := quickClient.Create(tb.Context(), probe); err != nil {
+		tb.Fatal(err)
 	}
 	for range 300 {
 		patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"template":{"metadata":{"annotations":{"try":"it"}}}}}`))
-		if err := quickClient.Patch(t.Context(), probe, patch, client.DryRunAll); err != nil {
-			t.Fatal(err)
+		if err := quickClient.Patch(tb.Context(), probe, patch, client.DryRunAll); err != nil {
+			tb.Fatal(err)
 		}
 		if probe.Spec.Paused {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Fatal("the admission policy has no effect")
+	tb.Fatal("the admission policy has no effect")
 }
 
 func (l *lab) create(t *testing.T, obj client.Object) {

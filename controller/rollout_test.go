@@ -267,14 +267,14 @@ func TestRollout_BadInput(t *testing.T) {
 }
 
 // installSMI puts the CRDs of SMI into the test's cluster.
-func installSMI(t *testing.T) {
-	t.Helper()
+func installSMI(tb testing.TB) {
+	tb.Helper()
 	path := filepath.Join("..", "local", "crds", "smi.yaml")
 	content, err := os.ReadFile(path)
 	if err != nil || !strings.Contains(string(content), "trafficsplits") {
-		t.Fatalf("reading the CRDs of SMI: %v", err)
+		tb.Fatalf("reading the CRDs of SMI: %v", err)
 	}
 	if _, err := envtest.InstallCRDs(testEnv.Config, envtest.CRDInstallOptions{Paths: []string{path}, Scheme: testScheme}); err != nil {
-		t.Fatalf("installing the CRDs of SMI: %v", err)
+		tb.Fatalf("installing the CRDs of SMI: %v", err)
 	}
 }

@@ -90,11 +90,11 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // newNamespace makes a namespace that no other test uses. It is not removed: nothing
 // in the test's cluster would finish its deletion.
-func newNamespace(t *testing.T) string {
-	t.Helper()
+func newNamespace(tb testing.TB) string {
+	tb.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
-	if err := testClient.Create(t.Context(), namespace); err != nil {
-		t.Fatalf("create a namespace: %v", err)
+	if err := testClient.Create(tb.Context(), namespace); err != nil {
+		tb.Fatalf("create a namespace: %v", err)
 	}
 	return namespace.Name
 }
