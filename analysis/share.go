@@ -1,6 +1,12 @@
 package analysis
 
-import "math"
+import (
+	"math"
+	"time"
+)
+
+// ShareGrace is how long after a mesh should have taken a route its proxies may still send by the one before.
+const ShareGrace = 30 * time.Second
 
 // ShareMargin is how far a share, from 0 to 1, may be off what was asked for, whatever the number of requests.
 // A quarter of the smaller side comes on top: connections that are kept, and proxies that count rounds, don't split each
@@ -23,6 +29,18 @@ func (m Measurement) Share() Portion {
 		return Portion{Part: min(m.Candidate.Requests, m.Incumbent.Requests), All: m.Incumbent.Requests}
 	}
 	return Portion{Part: m.Candidate.Requests, All: m.Candidate.Requests + m.Incumbent.Requests}
+}
+
+// After is what was counted after an earlier measurement, without latencies. Counters don't go back, so nothing is
+// below zero.
+func (m Measurement) After(earlier Measurement) Measurement {
+	less := func(now, then Counts) Counts {
+		return Counts{Requests: max(0, now.Requests-then.Requests), Errors: max(0, now.Errors-then.Errors)}
+	}
+	return Measurement{
+		Incumbent: less(m.Incumbent, earlier.Incumbent), Candidate: less(m.Candidate, earlier.Candidate),
+		Mirrored: m.Mirrored, Since: earlier.Latest, Latest: m.Latest,
+	}
 }
 
 // Of is the portion as a number from 0 to 1; false without requests.

@@ -216,6 +216,7 @@ func (r *RolloutReconciler) observeVerdict(obj *v1alpha1.Rollout, o *observation
 		o.snapshot.Outage = answer.Err.Error()
 	}
 	o.snapshot.Verdict, o.snapshot.Measured = &answer.Verdict, &answer.Newest
+	o.snapshot.MeasuredLate = answer.Late
 }
 
 // weigh asks the present step's question, or stops asking.

@@ -21,6 +21,9 @@ func (g gate) String() string {
 	return g.missing + ": " + g.detail
 }
 
+// suspicion is how often a share that seems off is looked at.
+const suspicion = 5 * time.Second
+
 // gates lists those gates of the step that are closed; when time alone will open one, it is noted
 // to look again then.
 func (v *view) gates(p *Plan, step v1alpha1.Step) []gate {
@@ -33,8 +36,8 @@ func (v *view) gates(p *Plan, step v1alpha1.Step) []gate {
 	if g := v.analysisGate(step); g != nil && !v.proceeds(step) {
 		closed = append(closed, *g)
 	}
-	if v.misrouted() != "" {
-		v.reached(p, v.Route.TakenAt.Add(shareGrace))
+	if reason, _ := v.misrouted(); reason != "" {
+		again(p, v.now.Add(suspicion))
 		closed = append(closed, gate{reason: v1alpha1.ReasonMisrouted, missing: "the mesh to send the candidate the share that was asked for"})
 	}
 	if step.Approval != nil {

@@ -414,3 +414,40 @@ func TestPlanFor_BlamesNoCandidateForAWorkloadWithoutPods(t *testing.T) {
 		t.Errorf("the Rollout is suspended, and it is %s, and does %v", p.Reason, got)
 	}
 }
+
+func TestPlanFor_ForgivesAMeshThatTakesARouteLate(t *testing.T) {
+	t.Parallel()
+	of := func(candidate, incumbent float64) *analysis.Measurement {
+		return &analysis.Measurement{Candidate: analysis.Counts{Requests: candidate}, Incumbent: analysis.Counts{Requests: incumbent}}
+	}
+	w := inStep(t, canary())
+	w.now = w.now.Add(analysis.ShareGrace + time.Second)
+	for name, test := range map[string]struct {
+		late *analysis.Measurement
+		want string
+	}{
+		"it is not known yet":               {nil, "Misrouted"},
+		"too few requests to tell":          {of(1, 9), "Misrouted"},
+		"it sends what was asked for now":   {of(20, 180), "Progressing"},
+		"it goes on sending something else": {of(150, 50), "Misrouted"},
+	} {
+		p := w.plan(func(s *rollout.Snapshot) { s.Measured, s.MeasuredLate = of(900, 2100), test.late })
+		setBack := len(p.Actions) > 0 && strings.Contains(actions(p)[0], "SetBack")
+		if p.Reason != test.want || setBack != (name == "it goes on sending something else") {
+			t.Errorf("%s: it is %s, and does %v", name, p.Reason, actions(p))
+		}
+	}
+}
+
+func TestPlanFor_ForgivesAMeshThatDropsAFewCopies(t *testing.T) {
+	t.Parallel()
+	w := inStep(t, steps(v1alpha1.Step{Shadow: new(int32(100)), Hold: duration(time.Hour)}))
+	for copies, want := range map[float64]string{970: "Holding", 600: "Misrouted"} {
+		p := w.plan(func(s *rollout.Snapshot) {
+			s.Measured = &analysis.Measurement{Mirrored: true, Incumbent: analysis.Counts{Requests: 1000}, Candidate: analysis.Counts{Requests: copies}}
+		})
+		if waits := p.Status.WaitingFor; strings.Contains(waits, "share") != (want == "Misrouted") {
+			t.Errorf("with %.0f copies of 1,000 requests it waits for %s", copies, waits)
+		}
+	}
+}

@@ -46,7 +46,7 @@ func (v *view) disobedience() (event, reason string) {
 	if reason := v.overdue(); reason != "" {
 		return v1alpha1.ReasonRouteNotTaken, reason
 	}
-	if reason := v.misrouted(); reason != "" && !v.now.Before(v.Route.TakenAt.Add(shareGrace)) {
+	if reason, sure := v.misrouted(); sure {
 		return v1alpha1.ReasonMisrouted, reason
 	}
 	return "", ""
@@ -69,17 +69,36 @@ func (v *view) routeDeadline() time.Duration {
 	return v.Spec.RouteDeadline.Duration
 }
 
-// shareGrace is how long a step whose share is off is only not left: proxies take a route one after the other, and
-// not all meshes tell when the last one has.
-const shareGrace = 30 * time.Second
+// mirrorSlack is how much of what should be copied proxies may drop: no user waits for a copy.
+const mirrorSlack = 0.05
 
-// misrouted says that the candidate's share of the requests can't be chance.
-func (v *view) misrouted() string {
+// enough requests, of those that count when a step began with another share, to leave the step by.
+const enough = 100
+
+// misrouted says that the candidate's share of the requests since the step began can't be chance. It is sure once the
+// same is true of those that came after analysis.ShareGrace: proxies take a route one after the other, and not all meshes
+// tell when the last one has.
+func (v *view) misrouted() (reason string, sure bool) {
 	if v.Measured == nil || !v.Route.Taken {
-		return ""
+		return "", false
 	}
-	asked, share := v.expected(), v.Measured.Share()
-	t := v.stepTraffic(v.step())
+	reason = v.off(v.Measured.Share())
+	if reason == "" || v.MeasuredLate == nil {
+		return reason, false
+	}
+	late := v.MeasuredLate.Share()
+	if off := v.off(late); off != "" {
+		return off, true
+	}
+	if late.All < enough && v.now.Before(v.Route.TakenAt.Add(2*analysis.ShareGrace)) {
+		return reason, false
+	}
+	return "", false
+}
+
+// off says how a share of the requests differs from what the step asks for; empty when that may be chance.
+func (v *view) off(share analysis.Portion) string {
+	t, asked := v.stepTraffic(v.step()), v.expected()
 	switch {
 	case len(t.Match) > 0 && t.Weight > 0:
 		return "" // what a match takes isn't known before
@@ -89,11 +108,13 @@ func (v *view) misrouted() string {
 			return fmt.Sprintf("the candidate got %s, though only those that match should be: the mesh does not match headers, or all requests match", share)
 		}
 		return ""
-	}
-	if share.Above(asked) || share.Below(asked) {
+	case t.Mirrors() && !share.Above(min(1, asked+mirrorSlack)) && !share.Below(max(0, asked-mirrorSlack)):
+		return ""
+	case share.Above(asked) || share.Below(asked):
 		return fmt.Sprintf("the candidate got %s, and %s was asked for: the mesh does not honour that, or takes longer than it was given", share, t.asked())
+	default:
+		return ""
 	}
-	return ""
 }
 
 // expected is the share of the requests, from 0 to 1, that the step's candidate should get, or get copies of.

@@ -27,6 +27,8 @@ type Snapshot struct {
 	Verdict *analysis.Verdict
 	// Measured is what the present step's tracks were seen to do; nil while nothing was.
 	Measured *analysis.Measurement
+	// MeasuredLate is the part of it that came after analysis.ShareGrace; nil before.
+	MeasuredLate *analysis.Measurement
 	// RestToRoot says that requests which a match leaves over go to the workload's pods, whatever the incumbent's track is.
 	RestToRoot bool
 	// Outage says why the metrics can't be had; empty while they can.

@@ -189,14 +189,14 @@ func (w *world) snapshot() rollout.Snapshot {
 		s.Route.Holds = func(t rollout.Traffic) bool { return reflect.DeepEqual(t, w.route.traffic) }
 	}
 	s.Route.GoneSince = w.gone
-	s.Verdict, s.Measured = w.verdict(), w.measured()
+	s.Verdict, s.Measured, s.MeasuredLate = w.verdict(), w.measured(0), w.measured(analysis.ShareGrace)
 	return s
 }
 
-// measured is what the tracks did since the mesh took the route, at 100 requests per second.
-func (w *world) measured() *analysis.Measurement {
+// measured is what the tracks did since some time after the mesh took the route, at 100 requests per second.
+func (w *world) measured(after time.Duration) *analysis.Measurement {
 	p, t := w.route.progress, w.route.traffic
-	if !w.route.exists || p.Phase != rollout.PhaseStep || !w.now.After(w.taken()) || w.replicas == 0 {
+	if !w.route.exists || p.Phase != rollout.PhaseStep || !w.now.After(w.taken().Add(after)) || w.replicas == 0 {
 		return nil
 	}
 	share := float64(t.Weight) / float64(t.Total)
@@ -209,7 +209,7 @@ func (w *world) measured() *analysis.Measurement {
 	if w.mesh.crooked {
 		share = 1
 	}
-	all := 100 * w.now.Sub(w.taken()).Seconds()
+	all := 100 * w.now.Sub(w.taken().Add(after)).Seconds()
 	m := &analysis.Measurement{Mirrored: t.Mirrors()}
 	m.Candidate.Requests, m.Incumbent.Requests = all*share, all*(1-share)
 	if t.Mirrors() {

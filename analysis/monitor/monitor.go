@@ -54,7 +54,9 @@ type watch struct {
 	answer   Answer
 	answered bool
 	// told is the answer that OnChange spoke of last.
-	told     Answer
+	told Answer
+	// early is what was measured first after analysis.ShareGrace; nil before.
+	early    *analysis.Measurement
 	reported report
 	failures int
 }
@@ -99,6 +101,10 @@ func (m *Monitor) Latest(key string) (Answer, bool) {
 	if known := m.watched[key]; known != nil && known.answered {
 		answer := known.told
 		answer.Newest = known.answer.Measurement
+		if known.early != nil {
+			late := answer.Newest.After(*known.early)
+			answer.Late = &late
+		}
 		return answer, true
 	}
 	return Answer{}, false
@@ -217,6 +223,9 @@ func (w *watch) take(at time.Time, measurement analysis.Measurement, verdict ana
 		w.failures++
 	} else {
 		w.failures = 0
+		if w.early == nil && !at.Before(w.question.Query.Since.Add(analysis.ShareGrace)) {
+			w.early = &measurement
+		}
 	}
 	w.answer, w.answered = answer, true
 }

@@ -207,6 +207,25 @@ func TestMonitor_AsksAnewWhenTheCriteriaChange(t *testing.T) {
 	b.Eventually(b.outcome(key)).Should(gomega.Equal(v1alpha1.OutcomeInconclusive))
 }
 
+func TestMonitor_CountsByItselfWhatCameAfterTheGrace(t *testing.T) {
+	b := newBench(t, 1)
+	b.source.set("one", counts(50, 0), counts(50, 0), nil)
+	b.Watch(key, question("1", "one"))
+	b.run(t)
+	b.poll(b.source.count() + 3)
+	if answer, _ := b.Latest(key); answer.Late != nil {
+		t.Errorf("it is too early to tell what came late: %+v", answer.Late)
+	}
+	b.clock.Step(analysis.ShareGrace)
+	b.poll(b.source.count() + 3)
+	b.source.set("one", counts(60, 0), counts(140, 0), nil)
+	b.poll(b.source.count() + 3)
+	answer, _ := b.Latest(key)
+	b.Expect(answer.Late).NotTo(gomega.BeNil())
+	b.Expect(answer.Late.Share().String()).To(gomega.Equal("10% of 100 requests"))
+	b.Expect(answer.Newest.Share().String()).To(gomega.Equal("30% of 200 requests"))
+}
+
 func TestMonitor_ReportsChangesOnly(t *testing.T) {
 	b := newBench(t, 1)
 	b.source.set("one", counts(10, 0), counts(190, 0), nil)

@@ -56,6 +56,8 @@ type Answer struct {
 	Measurement analysis.Measurement
 	// Newest measurement that could be made, whether or not it changed anything.
 	Newest analysis.Measurement
+	// Late is the part of Newest that came after analysis.ShareGrace; nil before.
+	Late *analysis.Measurement
 	// At is when the question was asked last.
 	At time.Time
 	// Err says why nothing new is known: an outage of the metrics, or an *analysis.FieldError for
