@@ -75,7 +75,7 @@ func (w *world) checkGates(was rollout.Progress) {
 		w.violated("step %d left before the mesh had taken it", was.Step)
 	}
 	if w.mesh.crooked && w.spec.Analysis != nil && w.route.traffic.Reaches() && 2*w.route.traffic.Weight <= w.route.traffic.Total && !w.route.traffic.Mirrors() &&
-		(len(w.route.traffic.Match) == 0 || w.now.After(taken.Add(31*time.Second))) {
+		(len(w.route.traffic.Match) == 0 || w.now.After(taken.Add(25*time.Second))) {
 		w.violated("step %d left though the mesh does not do what it was asked", was.Step)
 	}
 	if step.Hold != nil && w.now.Before(taken.Add(step.Hold.Duration)) {

@@ -90,7 +90,8 @@ func (v *view) misrouted() (reason string, sure bool) {
 	if off := v.off(late); off != "" {
 		return off, true
 	}
-	if late.All < enough && v.now.Before(v.Route.TakenAt.Add(2*analysis.ShareGrace)) {
+	few := late.All < enough || len(v.step().Match) > 0 // a match is found out by what it leaves over: that takes many
+	if few && v.now.Before(v.Route.TakenAt.Add(2*analysis.ShareGrace)) {
 		return reason, false
 	}
 	return "", false
@@ -104,7 +105,7 @@ func (v *view) off(share analysis.Portion) string {
 		return "" // what a match takes isn't known before
 	case len(t.Match) > 0:
 		// But one that leaves nothing over is no match.
-		if share.Above(1 - 2*analysis.ShareMargin) {
+		if share.Above(1 - 4*analysis.ShareMargin) {
 			return fmt.Sprintf("the candidate got %s, though only those that match should be: the mesh does not match headers, or all requests match", share)
 		}
 		return ""
