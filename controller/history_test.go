@@ -180,7 +180,7 @@ func trimmed(u *unstructured.Unstructured) *unstructured.Unstructured {
 }
 
 // Get reads an object as the cache shows it.
-func (v *view) Get(_ context.Context, key client.ObjectKey, into client.Object) error {
+func (v *view) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
 	kind, err := apiutil.GVKForObject(into, testScheme)
 	if err != nil {
 		return err
