@@ -77,6 +77,20 @@ func blueGreen(spec *v1alpha1.RolloutSpec) {
 	spec.Steps[0].Replicas = &all
 }
 
+func tenants(spec *v1alpha1.RolloutSpec) {
+	acme := v1alpha1.RequestMatch{Headers: []v1alpha1.HeaderMatch{{Name: "x-tenant", Exact: "acme"}}}
+	some := v1alpha1.RequestMatch{Headers: []v1alpha1.HeaderMatch{{Name: "x-tenant", Regex: "a.*"}}}
+	spec.Steps = weights(0, 0, 50)
+	spec.Steps[0] = v1alpha1.Step{Match: []v1alpha1.RequestMatch{acme}, Hold: spec.Steps[0].Hold}
+	spec.Steps[1] = v1alpha1.Step{Match: []v1alpha1.RequestMatch{acme, some}, Hold: spec.Steps[1].Hold}
+}
+
+func shadow(spec *v1alpha1.RolloutSpec) {
+	spec.Router[0].SMI.Mirror = true
+	spec.Steps = weights(0, 50)
+	spec.Steps[0] = v1alpha1.Step{Shadow: new(int32(50)), Hold: spec.Steps[0].Hold}
+}
+
 // scenarios are whole rollouts, from the adoption to the end.
 func scenarios() []scenario {
 	return []scenario{
@@ -101,6 +115,8 @@ func scenarios() []scenario {
 		}, until: runs("v2")},
 		{name: "zero in a step", events: []occasion{commit(idle, "v2"), scale(inStep(0), 0)}, from: 1, until: runs("v2")},
 		{name: "blue/green", spec: blueGreen, events: []occasion{commit(idle, "v2")}, until: runs("v2")},
+		{name: "tenants", spec: tenants, events: []occasion{commit(idle, "v2")}, until: runs("v2")},
+		{name: "shadow", spec: shadow, events: []occasion{commit(idle, "v2")}, until: runs("v2")},
 		{name: "promotion without the admission policy", without: true, events: []occasion{commit(idle, "v2")}, until: runs("v2")},
 	}
 }
