@@ -77,8 +77,7 @@ func (v *view) broughtUp(p *Plan, size int32) bool {
 		// The copy's autoscaler has added to it: the workload takes over as many.
 		p.Actions = append(p.Actions, Scale{Replicas: size})
 	}
-	runs := size == 0 || (len(w.Running) == 1 && w.Running[0] == v.want)
-	if w.Paused || !w.Rolled || !runs || w.Ready < size {
+	if w.Paused || !w.Rolled || (size > 0 && !runs(w, v.want)) || w.Ready < size {
 		p.Status.WaitingFor = fmt.Sprintf("the workload to roll: %d of %d pods ready", w.Ready, w.Replicas)
 		return false
 	}

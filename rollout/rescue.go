@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -16,7 +15,7 @@ func natively(v *view) *Plan {
 	if v.progress.OnCopy || v.want == v.progress.Incumbent || w.Replicas == 0 || v.failed(v.want) != "" {
 		return nil
 	}
-	if !w.Rolled || len(w.Running) != 1 || w.Running[0] != v.want {
+	if !w.Rolled || !runs(w, v.want) {
 		return nil
 	}
 	return v.takeAsItIs(v.want+" was rolled out past its steps, and serves", SetRoute{
@@ -73,7 +72,7 @@ func (v *view) displaced() bool {
 	case home && !w.Paused:
 		return false // it rolls to the incumbent by itself
 	}
-	return len(w.Running) != 1 || w.Running[0] != v.progress.Incumbent
+	return !runs(w, v.progress.Incumbent)
 }
 
 // mixture tells what the workload's pods run instead of the incumbent.
@@ -98,9 +97,14 @@ func (v *view) mixed() *Plan {
 	return stall(v1alpha1.ReasonMixed, v.mixture()+": resume it to let it finish")
 }
 
-// runsOnly says whether all pods that a track has run one revision.
+// runs says whether a track has pods, and all of them run one revision.
+func runs(track *workload.State, revision string) bool {
+	return len(track.Running) == 1 && track.Running[0] == revision
+}
+
+// runsOnly says likewise of a track that may have no pods yet.
 func runsOnly(track *workload.State, revision string) bool {
-	return len(track.Running) == 0 || slices.Equal(track.Running, []string{revision})
+	return len(track.Running) == 0 || runs(track, revision)
 }
 
 // mend takes a candidate out of the traffic whose copy was changed by somebody else, so that it runs something

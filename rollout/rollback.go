@@ -20,14 +20,18 @@ func rollback(v *view) *Plan {
 	if v.progress.Phase == PhaseStep && !v.targetReady() {
 		return v.targetUnready(reason)
 	}
-	back := v.serve(v1alpha1.ReasonRolledBack, reason)
-	back.Warning = true
-	back.Progress.Phase = PhaseRolledBack
-	back.Progress.Candidate = failed
-	back.Progress.Step = v.progress.Step
+	back := v.retreat(PhaseRolledBack, failed, v1alpha1.ReasonRolledBack, reason)
 	p := doing(v1alpha1.StateRolledBack, v1alpha1.ReasonRolledBack, v.failure(failed, reason), back, MarkFailed{Revision: failed, Reason: reason})
 	p.Stalled = true
 	return p
+}
+
+// retreat is the write that puts all traffic on the incumbent, and remembers which candidate went, in which step.
+func (v *view) retreat(phase Phase, candidate, event, reason string) SetRoute {
+	back := v.serve(event, reason)
+	back.Warning = true
+	back.Progress.Phase, back.Progress.Candidate, back.Progress.Step = phase, candidate, v.progress.Step
+	return back
 }
 
 // fault says why the candidate must go; empty when it needn't.

@@ -22,10 +22,7 @@ func setBack(v *view) *Plan {
 	if !v.targetReady() {
 		return v.targetUnready(reason)
 	}
-	back := v.serve(event, reason)
-	back.Warning = true
-	back.Progress.Phase = PhaseSetBack
-	back.Progress.Candidate, back.Progress.Step = v.progress.Candidate, v.progress.Step
+	back := v.retreat(PhaseSetBack, v.progress.Candidate, event, reason)
 	back.Progress.Generation = v.Generation
 	p := doing(v1alpha1.StateStalled, event, setBackMessage(v.progress.Candidate, reason), back)
 	p.Stalled = true
