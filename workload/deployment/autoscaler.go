@@ -94,7 +94,7 @@ func (p *protection) sort(kind schema.GroupVersionKind, u *unstructured.Unstruct
 	case p.deployment == nil:
 	case kind == autoscalerKind && targetOf(u) == p.ref.Name:
 		p.scalers = append(p.scalers, u)
-	case kind == budgetKind && covers(u, templateLabels(p.deployment)):
+	case kind == budgetKind && covers(u, podLabels(p.deployment)):
 		p.budgets = append(p.budgets, u)
 	}
 }
@@ -125,30 +125,12 @@ func windowOf(scaler *unstructured.Unstructured) time.Duration {
 }
 
 // covers says that a disruption budget selects pods with these labels. One without a selector selects none.
-func covers(budget *unstructured.Unstructured, podLabels map[string]string) bool {
+func covers(budget *unstructured.Unstructured, pods map[string]string) bool {
 	raw, said, _ := unstructured.NestedMap(budget.Object, "spec", "selector")
 	if !said {
 		return false
 	}
-	selector, err := selectorFrom(raw)
-	return err == nil && selector.Matches(labels.Set(podLabels))
-}
-
-func selectorFrom(raw map[string]any) (labels.Selector, error) {
-	data, err := json.Marshal(raw)
-	if err != nil {
-		return nil, err
-	}
-	selector := &metav1.LabelSelector{}
-	if err := json.Unmarshal(data, selector); err != nil {
-		return nil, err
-	}
-	return metav1.LabelSelectorAsSelector(selector)
-}
-
-func templateLabels(deployment *unstructured.Unstructured) map[string]string {
-	podLabels, _, _ := unstructured.NestedStringMap(deployment.Object, "spec", "template", "metadata", "labels")
-	return podLabels
+	return selectorIn(raw).Matches(labels.Set(pods))
 }
 
 // trimAutoscaler keeps what an autoscaler asks for, and who says how it takes pods away.

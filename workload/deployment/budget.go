@@ -19,7 +19,7 @@ func (s *seen) budgetNotEscapable() *workload.Problem {
 	if problem != nil {
 		return problem
 	}
-	copies := withLabel(templateLabels(s.deployment), apart.Key, apart.To)
+	copies := withLabel(podLabels(s.deployment), apart.Key, apart.To)
 	maps.Copy(copies, copyLabels(s.ref, anyRevision))
 	for _, budget := range s.protection.budgets {
 		if covers(budget, copies) {
@@ -59,7 +59,7 @@ func SelectedBy(ctx context.Context, reader client.Reader, budget client.Object)
 	}
 	var subjects []Subject
 	for i := range all.Items {
-		if covers(u, templateLabels(&all.Items[i])) {
+		if covers(u, podLabels(&all.Items[i])) {
 			subjects = append(subjects, Subject{Namespace: u.GetNamespace(), Workload: all.Items[i].GetName()})
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -123,14 +122,14 @@ func older(one, other *v1alpha1.Rollout) bool {
 
 func (s *seen) selectorMismatch() *workload.Problem {
 	problem := &workload.Problem{Reason: v1alpha1.ReasonServiceSelectorMismatch}
-	podLabels, _, _ := unstructured.NestedStringMap(s.deployment.Object, "spec", "template", "metadata", "labels")
+	pods := podLabels(s.deployment)
 	switch {
 	case s.root.Spec.Type == corev1.ServiceTypeExternalName || len(s.root.Spec.Selector) == 0:
 		problem.Message = fmt.Sprintf("Service %s has no selector, so its traffic can't be split between versions of Deployment %s: give it the labels of the Deployment's pods (%s)",
 			s.ref.Service, s.ref.Name, joined(selectorLabels(s.deployment)))
-	case !labels.SelectorFromSet(s.root.Spec.Selector).Matches(labels.Set(podLabels)):
+	case !labels.SelectorFromSet(s.root.Spec.Selector).Matches(labels.Set(pods)):
 		problem.Message = fmt.Sprintf("Service %s selects %s, which misses the pods of Deployment %s (%s): correct the Service's selector, or make the Rollout anew with the Service of this workload",
-			s.ref.Service, joined(s.root.Spec.Selector), s.ref.Name, joined(podLabels))
+			s.ref.Service, joined(s.root.Spec.Selector), s.ref.Name, joined(pods))
 	default:
 		return nil
 	}

@@ -21,7 +21,7 @@ type surroundings struct {
 
 // surroundings reads what is needed to choose between labels; nothing where there is no choice.
 func (a *Adapter) surroundings(ctx context.Context, ref workload.Reference, deployment *unstructured.Unstructured, root *corev1.Service) (surroundings, error) {
-	near := surroundings{pods: templateLabels(deployment)}
+	near := surroundings{pods: podLabels(deployment)}
 	if root == nil || ref.TrackLabel != "" || len(keysInCommon(deployment, root)) < 2 {
 		return near, nil
 	}
@@ -31,9 +31,7 @@ func (a *Adapter) surroundings(ctx context.Context, ref workload.Reference, depl
 	}
 	for _, budget := range p.budgets {
 		raw, _, _ := unstructured.NestedMap(budget.Object, "spec", "selector")
-		if selector, err := selectorFrom(raw); err == nil {
-			near.budgets = append(near.budgets, selector)
-		}
+		near.budgets = append(near.budgets, selectorIn(raw))
 	}
 	services := &corev1.ServiceList{}
 	if err := a.list(ctx, ref, services, client.UnsafeDisableDeepCopy); err != nil {
