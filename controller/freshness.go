@@ -40,21 +40,19 @@ func (f *Freshness) Fresh(ctx context.Context, obj *v1alpha1.Rollout, routes []c
 	if known {
 		return true, nil
 	}
-	kinds := []schema.GroupVersionKind{appsv1.SchemeGroupVersion.WithKind("Deployment")}
+	made := client.MatchingLabels{v1alpha1.LabelRollout: naming.LabelValue(obj.Name)}
+	held := client.MatchingLabels{v1alpha1.LabelHeld: naming.LabelValue(obj.Name)}
+	deployments := appsv1.SchemeGroupVersion.WithKind("Deployment")
+	if same, err := f.same(ctx, obj.Namespace, deployments, held); err != nil || !same {
+		return false, err
+	}
+	kinds := []schema.GroupVersionKind{deployments}
 	for _, route := range routes {
 		kinds = append(kinds, route.GetObjectKind().GroupVersionKind())
 	}
-	made := client.MatchingLabels{v1alpha1.LabelRollout: naming.LabelValue(obj.Name)}
-	held := client.MatchingLabels{v1alpha1.LabelHeld: naming.LabelValue(obj.Name)}
-	for i, kind := range kinds {
-		for _, labels := range []client.MatchingLabels{made, held} {
-			if i > 0 && labels[v1alpha1.LabelHeld] != "" {
-				continue // only workloads are held
-			}
-			same, err := f.same(ctx, obj.Namespace, kind, labels)
-			if err != nil || !same {
-				return false, err
-			}
+	for _, kind := range kinds {
+		if same, err := f.same(ctx, obj.Namespace, kind, made); err != nil || !same {
+			return false, err
 		}
 	}
 	f.mu.Lock()
