@@ -150,6 +150,8 @@ type State struct {
 	// Replicas asked for; Ready ones: available and known as endpoints of the track service (or only available, where
 	// that service doesn't exist yet).
 	Replicas, Ready int32
+	// ReadySince is when each pod of a copy that is ready got so, oldest first.
+	ReadySince []time.Time
 	// Served says that the track service exists.
 	Served bool
 	// Rolled says that all pods run the template asked for, are available, and no others are left, nor endpoints of others.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -203,6 +204,10 @@ func namesPolicy(scaler *unstructured.Unstructured) bool {
 // Changed says whether an update of an object that is watched may change an observation: autoscalers and budgets write
 // their status all the time.
 func Changed(before, after client.Object) bool {
+	if pod, is := after.(*corev1.Pod); is {
+		was, wasPod := before.(*corev1.Pod)
+		return !wasPod || !samePods(was, pod)
+	}
 	one, isOne := before.(*unstructured.Unstructured)
 	other, isOther := after.(*unstructured.Unstructured)
 	if !isOne || !isOther {

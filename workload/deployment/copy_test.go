@@ -46,6 +46,7 @@ func TestCopy_RunsTheNewTemplateBesideTheWorkload(t *testing.T) {
 	if c.Name != name || c.Service != "checkout-"+second || c.Template.Revision != second || !cmp.Equal(c.Running, []string{second}) || c.Replicas != 3 || c.Paused || c.Stuck != "" {
 		t.Errorf("it observes %s", describe(o))
 	}
+	r.until("when each pod got ready", func(o *workload.Observation) bool { return len(o.Copies[second].ReadySince) == 3 })
 	if w := o.Workload; !cmp.Equal(w.Running, []string{first}) || w.Service != "checkout-workload" {
 		t.Errorf("of the workload it observes %s", describe(o))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +20,7 @@ import (
 )
 
 // Observe tells the state of the Deployment, its copies and its records. It needs get, list and watch on
-// deployments, replicasets, controllerrevisions, services, endpointslices, networkpolicies, namespaces, rollouts,
+// deployments, replicasets, pods, controllerrevisions, services, endpointslices, networkpolicies, namespaces, rollouts,
 // mutatingadmissionpolicies and mutatingadmissionpolicybindings, get on persistentvolumeclaims, and patch on deployments (a dry run, for a
 // template that no record names).
 func (a *Adapter) Observe(ctx context.Context, ref workload.Reference) (*workload.Observation, error) {
@@ -76,6 +77,8 @@ type seen struct {
 	near       surroundings
 	// neighbours are the Services of the namespace, read only, where there are copies.
 	neighbours []corev1.Service
+	// readySince is when the ready pods of copies got so, by the copies' names.
+	readySince map[string][]time.Time
 }
 
 func (a *Adapter) gather(ctx context.Context, ref workload.Reference) (*seen, error) {
@@ -94,6 +97,9 @@ func (a *Adapter) gather(ctx context.Context, ref workload.Reference) (*seen, er
 		return nil, err
 	}
 	if err := a.gatherServices(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := a.gatherReadiness(ctx, s); err != nil {
 		return nil, err
 	}
 	if s.deployment != nil {
@@ -244,6 +250,7 @@ func (s *seen) copied(ctx context.Context, names *resolver, d *unstructured.Unst
 	revision := d.GetLabels()[v1alpha1.LabelRevision]
 	state := s.state(d, copyServiceName(s.ref, revision))
 	state.Adopted = true
+	state.ReadySince = s.readySince[state.Name]
 	state.Changed = findingsOn(d).Changed
 	record := s.records[revision]
 	state.Template = workload.Template{Revision: revision, Content: record.Content, Commit: record.Commit, Author: record.Author}
