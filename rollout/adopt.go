@@ -46,7 +46,7 @@ func adopt(v *view) *Plan {
 	}
 	p.Why = "the workload is adopted as it runs"
 	p.Actions = append(p.Actions, SetRoute{
-		Traffic:  Traffic{Total: v.total},
+		Traffic:  Traffic{Total: v.total()},
 		Progress: Progress{Phase: PhaseServing, Incumbent: incumbent, Reason: "adopted"},
 		Event:    v1alpha1.ReasonAdopted,
 	})

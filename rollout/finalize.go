@@ -63,7 +63,7 @@ func (v *view) releasable() bool {
 // bringHome puts all traffic on the workload, and waits until the mesh has taken that; nil once it has. The other tracks
 // drain after the route is gone.
 func (v *view) bringHome() *Plan {
-	home := Traffic{Total: v.total}
+	home := Traffic{Total: v.total()}
 	if !v.Route.Holds(home) {
 		p := doing(v1alpha1.StateDeleting, v1alpha1.ReasonDeleting, "putting all traffic on the workload")
 		if !v.habitable(p) {

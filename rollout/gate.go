@@ -52,7 +52,7 @@ func (v *view) weigh(p *Plan) {
 	if v.Deleting || v.progress.Phase != PhaseStep || !v.Route.Taken || slices.ContainsFunc(p.Actions, movesTraffic) {
 		return
 	}
-	p.Weigh, p.Weighed = v.weighs(v.step()), v.stepTraffic(v.step())
+	p.Weigh = v.weighs(v.step())
 }
 
 // weighs says whether analysis has a say in the step: only where the candidate gets requests.

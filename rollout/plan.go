@@ -19,9 +19,8 @@ type Plan struct {
 	Stalled bool
 	// Again is when to plan again if nothing changes before; zero for never.
 	Again time.Time
-	// Weigh says that the present step's verdict is wanted, since the route was taken; Weighed is its traffic.
-	Weigh   bool
-	Weighed Traffic
+	// Weigh says that the present step's verdict is wanted, since the route was taken.
+	Weigh bool
 }
 
 // policy makes a plan where it has a say, and nil where it has none.
@@ -78,14 +77,10 @@ type view struct {
 	incumbent *workload.State
 	// candidate's copy: of the revision wanted, or in a step of the one being tried; nil when there is none.
 	candidate *workload.State
-	total     int32
 }
 
 func newView(s Snapshot, now time.Time) *view {
-	v := &view{Snapshot: s, now: now, total: s.Spec.TotalWeight}
-	if v.total == 0 {
-		v.total = 100
-	}
+	v := &view{Snapshot: s, now: now}
 	if s.Route.Exists && s.Route.Progress != nil {
 		v.progress = *s.Route.Progress
 	}
@@ -182,7 +177,7 @@ func again(p *Plan, at time.Time) {
 // serve is the write that puts all traffic on the incumbent's track as it is now.
 func (v *view) serve(event, reason string) SetRoute {
 	return SetRoute{
-		Traffic:  Traffic{Incumbent: v.incumbentTrack(), Total: v.total},
+		Traffic:  Traffic{Incumbent: v.incumbentTrack(), Total: v.total()},
 		Progress: Progress{Phase: PhaseServing, Incumbent: v.progress.Incumbent, OnCopy: v.progress.OnCopy, Reason: reason},
 		Event:    event,
 	}

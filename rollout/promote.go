@@ -22,7 +22,7 @@ func (v *view) promote(p *Plan) *Plan {
 	p.Why = v.want + " takes all traffic, and is the incumbent now"
 	p.Actions = append(p.Actions, v.protected(v.want, c)...)
 	p.Actions = append(p.Actions, SetRoute{
-		Traffic:  Traffic{Incumbent: v.want, Total: v.total},
+		Traffic:  Traffic{Incumbent: v.want, Total: v.total()},
 		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, OnCopy: true, Unproven: v.unproven(), Reason: "promoted"},
 		Event:    v1alpha1.ReasonPromoted,
 	})
@@ -55,7 +55,7 @@ func reunite(v *view) *Plan {
 	}
 	p.Why = "the workload runs " + v.want + ": all traffic is back on it"
 	p.Actions = append(p.Actions, SetRoute{
-		Traffic:  Traffic{Total: v.total},
+		Traffic:  Traffic{Total: v.total()},
 		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, Unproven: v.progress.Unproven, Reason: "promoted, and back on the workload"},
 		Event:    v1alpha1.ReasonCompleted,
 	})

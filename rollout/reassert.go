@@ -41,5 +41,5 @@ func (v *view) traffic() Traffic {
 	if v.progress.Phase == PhaseStep {
 		return v.stepTraffic(v.step())
 	}
-	return Traffic{Incumbent: v.incumbentTrack(), Total: v.total}
+	return Traffic{Incumbent: v.incumbentTrack(), Total: v.total()}
 }

@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/weighlock/weighlock/analysis"
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/workload"
 )
@@ -31,7 +32,7 @@ func (v *view) report(p *Plan) {
 		s.Candidate = v.revision(v.want, v.candidate)
 	}
 	traffic := v.traffic()
-	s.Traffic = &v1alpha1.TrafficStatus{Asked: traffic.asked(), Taken: v.Route.Taken}
+	s.Traffic = &v1alpha1.TrafficStatus{Asked: traffic.Asked(), Taken: v.Route.Taken}
 	if v.progress.Phase != PhaseStep {
 		return
 	}
@@ -42,7 +43,7 @@ func (v *view) report(p *Plan) {
 		s.Step.Since = &since
 	}
 	if v.Verdict != nil {
-		s.Verdict = &v1alpha1.VerdictStatus{Outcome: v.Verdict.Outcome, Message: v.Verdict.Message}
+		s.Verdict = verdictStatus(v.Verdict)
 	}
 }
 
@@ -82,8 +83,8 @@ func (v *view) unprovenRevision() string {
 	return v.progress.Incumbent
 }
 
-// asked tells people the candidate's share, such as "5%", "5% + match" or "shadow 50%".
-func (t Traffic) asked() string {
+// Asked tells people the candidate's share, such as "5%", "5% + match" or "shadow 50%".
+func (t Traffic) Asked() string {
 	var parts []string
 	if t.Weight > 0 || !t.Reaches() {
 		share := strconv.FormatFloat(float64(t.Weight)*100/float64(t.Total), 'f', -1, 64)
@@ -96,4 +97,14 @@ func (t Traffic) asked() string {
 		parts = append(parts, fmt.Sprintf("shadow %d%%", t.Shadow))
 	}
 	return strings.Join(parts, " + ")
+}
+
+func verdictStatus(verdict *analysis.Verdict) *v1alpha1.VerdictStatus {
+	status := &v1alpha1.VerdictStatus{Outcome: verdict.Outcome, Message: verdict.Message}
+	for _, metric := range verdict.Metrics {
+		status.Metrics = append(status.Metrics, v1alpha1.MetricStatus{
+			Name: metric.Name, Outcome: metric.Outcome, DryRun: metric.DryRun, Message: metric.Message,
+		})
+	}
+	return status
 }

@@ -51,7 +51,7 @@ func rescue(v *view) *Plan {
 	route.Progress.OnCopy = true
 	route.Traffic.Incumbent = revision
 	if len(route.Traffic.Match) > 0 && v.RestToRoot {
-		route.Traffic = Traffic{Incumbent: revision, Total: v.total}
+		route.Traffic = Traffic{Incumbent: revision, Total: v.total()}
 		route.Progress = Progress{Phase: PhaseServing, Incumbent: revision, OnCopy: true, Reason: why}
 	}
 	p.Actions = append(p.Actions, v.protected(revision, c)...)

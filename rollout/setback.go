@@ -96,7 +96,8 @@ func (v *view) misrouted() (reason string, sure bool) {
 
 // off says how a share of the requests differs from what the step asks for; empty when that may be chance.
 func (v *view) off(share analysis.Portion) string {
-	t, asked := v.stepTraffic(v.step()), v.expected()
+	t := v.stepTraffic(v.step())
+	asked := t.Share()
 	switch {
 	case len(t.Match) > 0 && t.Weight > 0:
 		return "" // what a match takes isn't known before
@@ -109,19 +110,10 @@ func (v *view) off(share analysis.Portion) string {
 	case t.Mirrors() && !share.Above(min(1, asked+mirrorSlack)) && !share.Below(max(0, asked-mirrorSlack)):
 		return ""
 	case share.Above(asked) || share.Below(asked):
-		return fmt.Sprintf("the candidate got %s, and %s was asked for: the mesh does not honour that, or takes longer than it was given", share, t.asked())
+		return fmt.Sprintf("the candidate got %s, and %s was asked for: the mesh does not honour that, or takes longer than it was given", share, t.Asked())
 	default:
 		return ""
 	}
-}
-
-// expected is the share of the requests, from 0 to 1, that the step's candidate should get, or get copies of.
-func (v *view) expected() float64 {
-	t := v.stepTraffic(v.step())
-	if t.Mirrors() {
-		return float64(t.Shadow) / 100
-	}
-	return float64(t.Weight) / float64(t.Total)
 }
 
 // untaken says that the mesh has not taken a route for too long that isn't a step's: where all traffic is on the

@@ -150,6 +150,32 @@ type Traffic struct {
 	Shadow int32
 }
 
+// TrafficOf is the whole traffic state that a step of the rollout that runs asks for.
+func (s *Snapshot) TrafficOf(step v1alpha1.Step) Traffic {
+	t := Traffic{Total: s.total(), Match: step.Match}
+	if progress := s.Route.Progress; s.Route.Exists && progress != nil {
+		t.Candidate = progress.Candidate
+		if progress.OnCopy {
+			t.Incumbent = progress.Incumbent
+		}
+	}
+	if step.Weight != nil {
+		t.Weight = min(*step.Weight, t.Total)
+	}
+	if step.Shadow != nil {
+		t.Shadow = *step.Shadow
+	}
+	return t
+}
+
+// total is what weights are out of.
+func (s *Snapshot) total() int32 {
+	if s.Spec.TotalWeight == 0 {
+		return 100
+	}
+	return s.Spec.TotalWeight
+}
+
 // Reaches says whether the candidate gets any users' request, or a copy of one.
 func (t Traffic) Reaches() bool {
 	return t.Candidate != "" && (t.Weight > 0 || len(t.Match) > 0 || t.Shadow > 0)
@@ -158,4 +184,13 @@ func (t Traffic) Reaches() bool {
 // Mirrors says whether the candidate gets copies of requests, and nothing else.
 func (t Traffic) Mirrors() bool {
 	return t.Candidate != "" && t.Weight == 0 && len(t.Match) == 0 && t.Shadow > 0
+}
+
+// Share is the part of the users' requests, from 0 to 1, that the candidate should get; where it gets only copies, the part of
+// them that should be copied to it. What a match takes isn't known before.
+func (t Traffic) Share() float64 {
+	if t.Mirrors() {
+		return float64(t.Shadow) / 100
+	}
+	return float64(t.Weight) / float64(t.Total)
 }

@@ -22,15 +22,9 @@ func (v *view) stepAt(index int) v1alpha1.Step {
 
 // stepTraffic is the whole traffic state that a step asks for.
 func (v *view) stepTraffic(step v1alpha1.Step) Traffic {
-	t := Traffic{Incumbent: v.incumbentTrack(), Candidate: v.progress.Candidate, Total: v.total, Match: step.Match}
+	t := v.TrafficOf(step)
 	if v.progress.Phase != PhaseStep {
 		t.Candidate = v.want
-	}
-	if step.Weight != nil {
-		t.Weight = min(*step.Weight, v.total)
-	}
-	if step.Shadow != nil {
-		t.Shadow = *step.Shadow
 	}
 	return t
 }
@@ -53,9 +47,9 @@ func (v *view) enter(p *Plan, index int) *Plan {
 	traffic := v.stepTraffic(step)
 	p.Status.State = v1alpha1.StateProgressing
 	p.Reason = v1alpha1.ReasonProgressing
-	p.Why = fmt.Sprintf("step %s: %s", v.position(index), traffic.asked())
+	p.Why = fmt.Sprintf("step %s: %s", v.position(index), traffic.Asked())
 	p.Status.WaitingFor = "the mesh to take the step's traffic"
-	if traffic.Weight > v.total/2 {
+	if traffic.Weight > v.total()/2 {
 		p.Actions = append(p.Actions, v.protected(v.want, v.candidate)...)
 	}
 	p.Actions = append(p.Actions, SetRoute{

@@ -30,7 +30,7 @@ func (v *view) stays() bool {
 
 // takeAsItIs makes the workload's template the incumbent without steps. Route says how that is told.
 func (v *view) takeAsItIs(why string, route SetRoute) *Plan {
-	route.Traffic = Traffic{Total: v.total}
+	route.Traffic = Traffic{Total: v.total()}
 	route.Progress.Phase, route.Progress.Incumbent = PhaseServing, v.want
 	return doing(v1alpha1.StateProgressing, route.Event, why, append(v.recorded(), route)...)
 }
