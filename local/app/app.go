@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -34,6 +35,8 @@ const (
 	// has no use for yet.
 	idleTimeout     = 2 * time.Minute
 	shutdownTimeout = 30 * time.Second
+	// longest is what no answer takes longer than, however unlucky it is.
+	longest = time.Minute
 )
 
 // Options say how the shop behaves.
@@ -41,9 +44,10 @@ type Options struct {
 	Version string
 	// ErrorRate is the share, 0 to 1, of requests that are answered with 500.
 	ErrorRate float64
-	// Latency is the mean time that an answer takes; Jitter is how far single
-	// answers are off it at most, to both sides.
-	Latency, Jitter time.Duration
+	// Latency is the median of the times that answers take, and LatencyP99 what
+	// one in a hundred exceeds. Between and beyond they are log-normal, as those
+	// of services mostly are. Without a P99 all take the median.
+	Latency, LatencyP99 time.Duration
 	// Copies gets a line, `copy of "<X-Load-Request>"`, for each copy of a
 	// request; nil for none.
 	Copies *log.Logger
@@ -59,8 +63,12 @@ func (o Options) Validate() error {
 		return errors.New("the version is empty")
 	case !(o.ErrorRate >= 0 && o.ErrorRate <= 1):
 		return fmt.Errorf("the error rate %v is not between 0 and 1", o.ErrorRate)
-	case o.Latency < 0 || o.Jitter < 0 || o.Drain < 0:
+	case o.Latency < 0 || o.LatencyP99 < 0 || o.Drain < 0:
 		return errors.New("a duration is negative")
+	case o.LatencyP99 > 0 && o.Latency == 0:
+		return fmt.Errorf("a p99 of %s needs a median above zero", o.LatencyP99)
+	case o.LatencyP99 > 0 && o.LatencyP99 < o.Latency:
+		return fmt.Errorf("the p99 of %s is below the median of %s", o.LatencyP99, o.Latency)
 	}
 	return nil
 }
@@ -174,11 +182,19 @@ func (a *App) shop(w http.ResponseWriter, r *http.Request) {
 // isMirrored knows copies by the header that Envoy marks its own requests with.
 func isMirrored(r *http.Request) bool { return r.Header.Get("X-Envoy-Internal") == "true" }
 
+// standardP99 is the 99th percentile of the standard normal distribution.
+const standardP99 = 2.3263478740408408
+
+// delay draws how long an answer takes: the median, times e to the power of a
+// normal variable whose deviation is such that one in a hundred exceeds the P99.
 func (a *App) delay() time.Duration {
-	if a.options.Jitter == 0 {
+	median, p99 := float64(a.options.Latency), float64(a.options.LatencyP99)
+	if p99 == 0 {
 		return a.options.Latency
 	}
-	return max(0, a.options.Latency-a.options.Jitter+rand.N(2*a.options.Jitter)) //nolint:gosec // Nothing is guarded by it.
+	deviation := math.Log(p99/median) / standardP99
+	drawn := median * math.Exp(deviation*rand.NormFloat64()) //nolint:gosec // Nothing is guarded by it.
+	return time.Duration(min(drawn, float64(longest)))
 }
 
 func wait(ctx context.Context, d time.Duration) error {

@@ -8,8 +8,11 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/weighlock/weighlock/local/app"
 )
@@ -94,11 +97,50 @@ func TestApp_FailsAtItsErrorRate(t *testing.T) {
 
 func TestApp_TakesItsTime(t *testing.T) {
 	t.Parallel()
-	url, _, _ := start(t, app.Options{Version: "v1", Latency: 60 * time.Millisecond, Jitter: 20 * time.Millisecond})
+	url, _, _ := start(t, app.Options{Version: "v1", Latency: 40 * time.Millisecond})
 	begun := time.Now()
 	get(t, url)
 	if took := time.Since(begun); took < 40*time.Millisecond {
 		t.Errorf("took %v, want at least 40ms", took)
+	}
+}
+
+func TestApp_TakesTimesOfItsMedianAndP99(t *testing.T) {
+	t.Parallel()
+	const median, p99 = 10 * time.Millisecond, 40 * time.Millisecond
+	url, _, _ := start(t, app.Options{Version: "v1", Latency: median, LatencyP99: p99})
+	const n, side = 3000, 30
+	var below, above atomic.Int64
+	var all errgroup.Group
+	for range side {
+		all.Go(func() error {
+			for range n / side {
+				begun := time.Now()
+				response, err := http.Get(url) //nolint:noctx // The test ends before it would.
+				if err != nil {
+					return err
+				}
+				// A machine with other work adds to each, and takes nothing away.
+				if took := time.Since(begun); took < median {
+					below.Add(1)
+				} else if took > p99 {
+					above.Add(1)
+				}
+				if err := response.Body.Close(); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if n := below.Load(); n < 300 || n > 1650 {
+		t.Errorf("%d of 3,000 took less than the median of %v, want half of them less what the machine adds", n, median)
+	}
+	if n := above.Load(); n < 8 {
+		t.Errorf("%d of 3,000 took more than the p99 of %v, want 30 or more", n, p99)
 	}
 }
 
@@ -188,6 +230,9 @@ func TestNew_RefusesWhatCannotBe(t *testing.T) {
 		"an error rate":    {Version: "v", ErrorRate: 1.1},
 		"not a number":     {Version: "v", ErrorRate: math.NaN()},
 		"negative latency": {Version: "v", Latency: -1},
+		"a negative p99":   {Version: "v", LatencyP99: -1},
+		"a p99 of nothing": {Version: "v", LatencyP99: time.Second},
+		"a p99 too low":    {Version: "v", Latency: time.Second, LatencyP99: time.Millisecond},
 	} {
 		if _, err := app.New(o); err == nil {
 			t.Errorf("%s is taken", name)

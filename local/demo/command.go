@@ -12,6 +12,10 @@ import (
 	"github.com/weighlock/weighlock/local/up"
 )
 
+// defaultRate is that of users' requests per second, by which the demo's goals
+// are meant.
+const defaultRate = 200
+
 // Command is the subcommand that starts a stack, shows the demo on it, and
 // ends with an error unless all went as it should.
 func Command() *cobra.Command {
@@ -35,6 +39,6 @@ func Command() *cobra.Command {
 		},
 	}
 	up.Flags(cmd, &options)
-	cmd.Flags().Float64Var(&rate, "rate", 200, "users' requests per second")
+	cmd.Flags().Float64Var(&rate, "rate", defaultRate, "users' requests per second")
 	return cmd
 }

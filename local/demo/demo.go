@@ -17,10 +17,10 @@ const (
 	// look is how often the table is made anew.
 	look = 200 * time.Millisecond
 	// How long each part may take; with the start of the stack it is less
-	// than 5 minutes.
+	// than 6 minutes.
 	adoptTimeout    = 60 * time.Second
-	promoteTimeout  = 120 * time.Second
-	rollbackTimeout = 60 * time.Second
+	promoteTimeout  = 180 * time.Second
+	rollbackTimeout = 90 * time.Second
 	// settle is how long the load runs between two commits.
 	settle = 3 * time.Second
 )
@@ -63,7 +63,7 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	stats := d.load.Stats()
 	d.screen.say(results.summary(stats, d.rate))
-	if err := results.judge(stats); err != nil {
+	if err := results.judge(stats, d.rate); err != nil {
 		d.tellLogs()
 		return err
 	}
@@ -150,13 +150,16 @@ func (d *demo) promote(ctx context.Context) (promoted, error) {
 		return out, err
 	}
 	err := d.until(ctx, "version 2 to be promoted", promoteTimeout, func(v observe.View) (bool, error) {
-		if v.Progress == nil {
-			return false, errors.New("the route of the shop is gone")
+		if v.Progress == nil || v.Rollout == nil {
+			return false, errors.New("the route or the Rollout of the shop is gone")
 		}
 		if v.Progress.Phase == observe.PhaseRolledBack {
 			return false, fmt.Errorf("version 2 was rolled back: %s", v.Progress.Reason)
 		}
 		if v.Progress.Incumbent == d.before {
+			if verdict := v.Rollout.Status.Verdict; verdict != nil {
+				out.reason = verdict.Message
+			}
 			return false, nil
 		}
 		if out.promoted.IsZero() {

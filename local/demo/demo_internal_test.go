@@ -27,21 +27,30 @@ func TestJudge_AcceptsOnlyFailuresOfTheBadVersion(t *testing.T) {
 	fine := []load.Version{{Version: "1", Requests: 10}, {Version: "2", Requests: 10}, {Version: "3", Requests: 10, Failed: 1}}
 	dropped := answers(fine...)
 	dropped.Dropped = 1
+	begun := time.Now()
+	hurt := answers(fine[0], fine[1], load.Version{Version: "3", Requests: 10, Failed: 1, FirstFailure: &begun})
 	for name, c := range map[string]struct {
 		stats load.Stats
+		// after is when the bad version got no more requests, and rate how many all got.
+		after time.Duration
+		rate  float64
 		says  string
 	}{
-		"only the bad version failed":  {answers(fine...), ""},
-		"version 1 failed":             {answers(load.Version{Version: "1", Requests: 10, Failed: 1}), "1 requests failed by version 1"},
-		"version 2 failed":             {answers(load.Version{Version: "2", Requests: 10, Failed: 2}), "2 requests failed by version 2"},
-		"a proxy answered":             {answers(load.Version{Requests: 3, Failed: 3}), "3 requests failed on the way"},
-		"requests could not be sent":   {dropped, "1 requests were not sent"},
-		"the load never reached it":    {answers(), "no version 1 was seen"},
-		"the candidates were not seen": {answers(fine[0]), "no version 2 was seen"},
+		"only the bad version failed":   {stats: answers(fine...)},
+		"version 1 failed":              {stats: answers(load.Version{Version: "1", Requests: 10, Failed: 1}), says: "1 requests failed by version 1"},
+		"version 2 failed":              {stats: answers(load.Version{Version: "2", Requests: 10, Failed: 2}), says: "2 requests failed by version 2"},
+		"a proxy answered":              {stats: answers(load.Version{Requests: 3, Failed: 3}), says: "3 requests failed on the way"},
+		"requests could not be sent":    {stats: dropped, says: "1 requests were not sent"},
+		"the load never reached it":     {stats: answers(), says: "no version 1 was seen"},
+		"the candidates were not seen":  {stats: answers(fine[0]), says: "no version 2 was seen"},
+		"it was rolled back in time":    {stats: hurt, after: 29 * time.Second, rate: 200},
+		"it was rolled back too late":   {stats: hurt, after: 31 * time.Second, rate: 200, says: "31.0 s after its first bad reply"},
+		"more requests give no time":    {stats: hurt, after: 31 * time.Second, rate: 1000, says: "more than 30.0 s"},
+		"fewer requests give more time": {stats: hurt, after: 59 * time.Second, rate: 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := results{}.judge(c.stats)
+			err := results{rolledBack: rolledBack{restored: begun.Add(c.after)}}.judge(c.stats, c.rate)
 			switch {
 			case c.says == "" && err != nil:
 				t.Errorf("it says %v, want nothing", err)
@@ -67,6 +76,31 @@ func TestScreen_WritesALineToAPipeOnlyWhenSomethingHappened(t *testing.T) {
 	s.row(row{key: "step 2", text: "two still"})
 	if got := out.String(); got != want+"two still\n" {
 		t.Errorf("after a while it wrote %q, want another line", got)
+	}
+}
+
+func TestScreen_TellsTheVerdictsSentenceBelowTheLine(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	s := newScreen(&out)
+	s.row(row{key: "step 1", text: "one", why: "errors are no worse than the incumbent's"})
+	if got, want := out.String(), header()+"\none\n         errors are no worse than the incumbent's\n"; got != want {
+		t.Errorf("it wrote %q to a pipe, want %q", got, want)
+	}
+	out.Reset()
+	s = newScreen(&out)
+	s.width = func() int { return 31 }
+	s.row(row{key: "step 1", text: "one", why: "errors are no worse than the incumbent's", totals: "totals"})
+	for range 2 {
+		want := "one\n         errors are no worse\n         than the incumbent's\ntotals\n"
+		if got := out.String(); !strings.HasSuffix(got, want) {
+			t.Errorf("it wrote %q to a terminal, want it to end with %q", got, want)
+		}
+		out.Reset()
+		s.row(row{key: "step 1", text: "one", why: "errors are no worse than the incumbent's", totals: "totals"})
+		if got := strings.Count(out.String(), lineUp); got != 4 {
+			t.Errorf("it painted over %d lines, want the 4 of before", got)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/weighlock/weighlock/local/load"
 	"github.com/weighlock/weighlock/local/observe"
@@ -17,8 +18,38 @@ type row struct {
 	// key changes when something happened: another step, state, weight or
 	// verdict.
 	key string
-	// text is the line, totals what users saw so far.
-	text, totals string
+	// text is the line, why the verdict's sentence, totals what users saw so
+	// far.
+	text, why, totals string
+}
+
+// lines are the line, and the sentence below it, in lines of that width; 0 for
+// no limit.
+func (r row) lines(width int) []string {
+	return append([]string{r.text}, wrapped(r.why, sentenceIndent, width)...)
+}
+
+// sentenceIndent puts a sentence below the column after the time.
+const sentenceIndent = "         "
+
+// wrapped breaks a text between words into indented lines, none wider than
+// asked if its words allow; 0 for one line. An empty text has no lines.
+func wrapped(text, indent string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && width > 0 && utf8.RuneCountInString(indent+line)+1+utf8.RuneCountInString(word) > width {
+			lines, line = append(lines, indent+line), ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	if line != "" {
+		lines = append(lines, indent+line)
+	}
+	return lines
 }
 
 const columns = "%-7s  %-8s  %-13s  %5s  %8s  %-19s  %-19s  %-12s  %s"
@@ -34,7 +65,7 @@ func (d *demo) row(view observe.View) row {
 	if d.load != nil {
 		stats = d.load.Stats()
 	}
-	step, asked, verdict, waiting := "-", "-", "-", ""
+	step, asked, verdict, waiting, why := "-", "-", "-", "", ""
 	if view.Rollout != nil {
 		status := view.Rollout.Status
 		step, waiting = status.State, status.WaitingFor
@@ -49,7 +80,7 @@ func (d *demo) row(view observe.View) row {
 			asked = "100%"
 		}
 		if status.Verdict != nil {
-			verdict = status.Verdict.Outcome
+			verdict, why = status.Verdict.Outcome, status.Verdict.Message
 		}
 	}
 	since := time.Time{}
@@ -61,6 +92,7 @@ func (d *demo) row(view observe.View) row {
 	return row{
 		key:    strings.Join([]string{d.commit, step, asked, verdict}, "|"),
 		text:   strings.TrimRight(text, " "),
+		why:    why,
 		totals: totals(stats),
 	}
 }

@@ -64,7 +64,7 @@ func (s *screen) row(r row) {
 	if s.width == nil {
 		if happened || time.Since(s.printed) >= quiet {
 			s.head()
-			s.write(r.text + "\n")
+			s.write(strings.Join(r.lines(0), "\n") + "\n")
 			s.printed = time.Now()
 		}
 		s.last = r
@@ -74,10 +74,12 @@ func (s *screen) row(r row) {
 	s.head()
 	if happened && s.last.text != "" {
 		// What a step came to stays.
-		s.write(s.cut(s.last.text) + "\n")
+		for _, line := range s.last.lines(s.columns()) {
+			s.write(s.cut(line) + "\n")
+		}
 	}
 	s.last = r
-	lines := []string{r.text}
+	lines := r.lines(s.columns())
 	if r.totals != "" {
 		lines = append(lines, r.totals)
 	}
@@ -116,8 +118,11 @@ func (s *screen) cut(line string) string {
 		return line
 	}
 	runes := []rune(line)
-	return string(runes[:min(len(runes), max(s.width()-1, 1))])
+	return string(runes[:min(len(runes), s.columns())])
 }
+
+// columns are how wide a line of the terminal may be.
+func (s *screen) columns() int { return max(s.width()-1, 1) }
 
 // write ignores errors: a reader who is gone is no reason to fail.
 func (s *screen) write(text string) {

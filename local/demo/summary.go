@@ -14,9 +14,15 @@ import (
 // shown is how many failed requests are told one by one.
 const shown = 10
 
-// promoted is how the good version went.
+// goal is how long after its first bad reply a bad version may still get
+// requests, at the default rate.
+const goal = 30 * time.Second
+
+// promoted is how the good version went. Its reason is the last sentence that
+// was said of it.
 type promoted struct {
 	version                   shop.Version
+	reason                    string
 	committed, promoted, done time.Time
 }
 
@@ -34,6 +40,9 @@ type results struct {
 	rolledBack rolledBack
 }
 
+// detail is where what is said of a version is put below its line.
+const detail = "            "
+
 // summary tells the results to a reader.
 func (r results) summary(stats load.Stats, rate float64) string {
 	var lines []string
@@ -42,11 +51,12 @@ func (r results) summary(stats load.Stats, rate float64) string {
 	add("")
 	add("Version %s  promoted     %s after its commit; back on the Deployment, and its copy gone, after %s.",
 		p.version.Name, seconds(p.promoted.Sub(p.committed)), seconds(p.done.Sub(p.committed)))
-	add("Version %s  rolled back  %s after its commit: %s.",
-		b.version.Name, seconds(b.written.Sub(b.committed)), b.reason)
-	add("                        0%% of the requests on Envoy %d ms after the verdict.", b.restored.Sub(b.written).Milliseconds())
+	lines = append(lines, wrapped(p.reason, detail, 0)...)
+	add("Version %s  rolled back  %s after its commit.", b.version.Name, seconds(b.written.Sub(b.committed)))
+	lines = append(lines, wrapped(b.reason, detail, 0)...)
+	add(detail+"0%% of the requests on Envoy %d ms after the verdict.", b.restored.Sub(b.written).Milliseconds())
 	if hurt := stats.Version(b.version.Name); hurt.FirstFailure != nil {
-		add("                        First bad reply to 0%% on Envoy: %s.", seconds(b.restored.Sub(*hurt.FirstFailure)))
+		add(detail+"From its first bad reply to 0%% on Envoy: %s.", seconds(b.restored.Sub(*hurt.FirstFailure)))
 	}
 	add("")
 	add("Users sent %s requests, %.0f a second for %s; %s failed:", number(stats.Sent), rate, seconds(time.Duration(stats.Seconds*float64(time.Second))), number(stats.Failed))
@@ -61,15 +71,16 @@ func (r results) summary(stats load.Stats, rate float64) string {
 	if stats.Retried > 0 {
 		add("  sent again by the client, as a connection that it kept was closed: %s", number(stats.Retried))
 	}
-	if err := r.judge(stats); err != nil {
+	if err := r.judge(stats, rate); err != nil {
 		lines = append(lines, "", failures(stats))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }
 
 // judge says what is wrong with the results: a bad reply of the bad version is
-// the only failure that users may see.
-func (r results) judge(stats load.Stats) error {
+// the only failure that users may see, and not for long. With fewer requests to
+// judge by it takes longer.
+func (r results) judge(stats load.Stats, rate float64) error {
 	var wrong []error
 	if n := stats.FailedOnTheWay; n > 0 {
 		wrong = append(wrong, fmt.Errorf("%d requests failed on the way, which is Weighlock's or the mesh's fault", n))
@@ -83,6 +94,12 @@ func (r results) judge(stats load.Stats) error {
 			wrong = append(wrong, fmt.Errorf("no version %s was seen by users", name))
 		case v.Failed > 0:
 			wrong = append(wrong, fmt.Errorf("%d requests failed by version %s, which does not fail", v.Failed, name))
+		}
+	}
+	if hurt := stats.Version(bad.Name); hurt.FirstFailure != nil && rate > 0 {
+		allowed := time.Duration(float64(goal) * max(1, defaultRate/rate))
+		if took := r.rolledBack.restored.Sub(*hurt.FirstFailure); took > allowed {
+			wrong = append(wrong, fmt.Errorf("version %s still got requests %s after its first bad reply, which is more than %s", bad.Name, seconds(took), seconds(allowed)))
 		}
 	}
 	return errors.Join(wrong...)

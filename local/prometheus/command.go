@@ -44,5 +44,6 @@ func Command() *cobra.Command {
 	cmd.Flags().StringVar(&o.Kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "how to find the pods")
 	cmd.Flags().StringVar(&o.Listen, "listen", address.Prometheus, "the address to serve")
 	cmd.Flags().StringVar(&o.Envoy, "envoy", address.EnvoyAdmin, "Envoy's admin address, to be scraped")
+	cmd.Flags().DurationVar(&o.Interval, "interval", DefaultInterval, "how often Envoy is scraped")
 	return cmd
 }

@@ -30,16 +30,28 @@ type Options struct {
 	// Listen is the address to serve, and Envoy the one to scrape; the
 	// defaults are those of the address plan.
 	Listen, Envoy string
+	// Interval is how often Envoy is scraped, DefaultInterval unless it is set:
+	// what a verdict goes by is as old as that.
+	Interval time.Duration
 }
 
-// Demo pods and Envoy are scraped each second, so that a step of a few seconds
-// holds enough samples; Weighlock itself is not part of any decision.
-var configuration = template.Must(template.New("prometheus.yaml").Parse(`global:
+// DefaultInterval is how often Envoy is scraped.
+const DefaultInterval = 2 * time.Second
+
+// ConfigurationFile is the name of the file in Options.State that the server
+// reads when it starts, and at SIGHUP.
+const ConfigurationFile = "prometheus.yaml"
+
+// Envoy is scraped every few seconds, so that a step that is as short as a
+// demo's holds enough samples; nothing is decided by those of pods and of
+// Weighlock itself.
+var configuration = template.Must(template.New(ConfigurationFile).Parse(`global:
   scrape_interval: 1s
   scrape_timeout: 1s
   evaluation_interval: 5s
 scrape_configs:
 - job_name: envoy
+  scrape_interval: {{ .Interval.Milliseconds }}ms
   metrics_path: /stats/prometheus
   static_configs:
   - targets: [{{ .Envoy }}]
@@ -86,6 +98,9 @@ func Part(options Options) (supervise.Part, error) {
 	if options.Envoy == "" {
 		options.Envoy = address.EnvoyAdmin
 	}
+	if options.Interval == 0 {
+		options.Interval = DefaultInterval
+	}
 	if err := os.MkdirAll(options.State, 0o700); err != nil {
 		return supervise.Part{}, fmt.Errorf("make the folder for Prometheus: %w", err)
 	}
@@ -96,7 +111,7 @@ func Part(options Options) (supervise.Part, error) {
 	}{options, []job{{"pods", "1s", "drop"}, {"weighlock", "5s", "keep"}}}); err != nil {
 		return supervise.Part{}, fmt.Errorf("write Prometheus' configuration: %w", err)
 	}
-	file := filepath.Join(options.State, "prometheus.yaml")
+	file := filepath.Join(options.State, ConfigurationFile)
 	if err := os.WriteFile(file, text.Bytes(), 0o600); err != nil {
 		return supervise.Part{}, fmt.Errorf("write Prometheus' configuration: %w", err)
 	}

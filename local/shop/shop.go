@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Canary is the example that holds the shop itself; the others are another
@@ -33,6 +34,9 @@ type Version struct {
 	Name string
 	// ErrorRate is the share of requests, 0 to 1, that it answers with 500.
 	ErrorRate float64
+	// P99 is what one of its answers in a hundred takes longer than; 0 for what
+	// versions take that name none, app.DefaultLatencyP99.
+	P99 time.Duration
 }
 
 // Example is the folder of an example in a checkout.
@@ -82,6 +86,9 @@ func (v Version) put(manifest string) (string, error) {
 	arguments := "--version=" + v.Name
 	if v.ErrorRate > 0 {
 		arguments += ", --error-rate=" + strconv.FormatFloat(v.ErrorRate, 'f', -1, 64)
+	}
+	if v.P99 > 0 {
+		arguments += ", --latency-p99=" + v.P99.String()
 	}
 	return strings.NewReplacer(
 		exampleImage, "demo-shop:"+v.Name+"\n",

@@ -51,6 +51,8 @@ type Options struct {
 	// RestartBase is the node's first back-off of a container that ends; the
 	// default is a kubelet's, 10 s.
 	RestartBase time.Duration
+	// ScrapeInterval is how often Prometheus scrapes Envoy; 0 for the default.
+	ScrapeInterval time.Duration
 	// OtherProgram says that this program is not the local stack's own (a
 	// test is not), so that it must be built.
 	OtherProgram bool
@@ -105,6 +107,7 @@ type handover struct {
 	Kustomize        string         `json:"kustomize"`
 	WithoutWeighlock bool           `json:"withoutWeighlock"`
 	RestartBase      time.Duration  `json:"restartBase"`
+	ScrapeInterval   time.Duration  `json:"scrapeInterval"`
 
 	outside  map[string]string
 	progress io.Writer
@@ -118,6 +121,7 @@ func handoverOf(options Options, programs fetch.Programs, folder string) handove
 		Kustomize:        options.Kustomize,
 		WithoutWeighlock: options.WithoutWeighlock,
 		RestartBase:      options.RestartBase,
+		ScrapeInterval:   options.ScrapeInterval,
 	}
 	if h.Kustomize == "" {
 		h.Kustomize = filepath.Join(h.Root, "kustomize", "overlays", "smi")

@@ -144,6 +144,7 @@ func (s *Stack) startPrometheus(ctx context.Context) error {
 		Program:    s.Programs.Prometheus,
 		State:      filepath.Join(s.State, "prometheus"),
 		Kubeconfig: s.Kubeconfig,
+		Interval:   s.handover.ScrapeInterval,
 	})
 	if err != nil {
 		return err

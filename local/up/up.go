@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weighlock/weighlock/local/address"
+	"github.com/weighlock/weighlock/local/app"
 	"github.com/weighlock/weighlock/local/load"
+	"github.com/weighlock/weighlock/local/prometheus"
 	"github.com/weighlock/weighlock/local/shop"
 	"github.com/weighlock/weighlock/local/stack"
 )
@@ -49,7 +51,7 @@ func Command() *cobra.Command {
 	}
 	Flags(cmd, &options)
 	cmd.Flags().StringVar(&example, "example", shop.Canary, "folder of examples whose Rollout takes the shop's versions live")
-	cmd.Flags().Float64Var(&rate, "rate", 50, "users' requests per second that reach the shop, without which nothing could be weighed; 0 for none")
+	cmd.Flags().Float64Var(&rate, "rate", 200, "users' requests per second that reach the shop, without which nothing could be weighed; 0 for none")
 	return cmd
 }
 
@@ -87,6 +89,7 @@ func Flags(cmd *cobra.Command, options *stack.Options) {
 	flags.StringVar(&options.Shop, "shop", address.Shop, "host and port inside that the shop's port leads to")
 	flags.StringVar(&options.Kustomize, "kustomize", "", "folder to install Weighlock from (default: kustomize/overlays/smi of the checkout)")
 	flags.BoolVar(&options.WithoutWeighlock, "without-weighlock", false, "leave Weighlock out")
+	flags.DurationVar(&options.ScrapeInterval, "scrape-interval", prometheus.DefaultInterval, "how often Prometheus scrapes Envoy, which bounds how soon a verdict can come")
 	flags.DurationVar(&options.RestartBase, "restart-base", 0, "the node's first back-off of a container that ends (default: 10s, as a kubelet's)")
 }
 
@@ -116,16 +119,16 @@ func guide(s *stack.Stack, took time.Duration, seeded bool, rate float64) string
 
 // try says what to do with a stack that serves the shop.
 func try(rate float64) []string {
-	return []string{
-		fmt.Sprintf("Version 1 of a shop goes live, and gets %.0f requests a second. Give it another, in the clone:", rate),
-		"",
-		"  sed -i 's/demo-shop:1/demo-shop:2/; s/--version=1/--version=2/' shop.yaml   # a good one",
-		"  git commit --all --message='Version 2' && git push origin main",
-		"",
-		"  sed -i 's/--version=2/--version=3, --error-rate=0.05/' shop.yaml             # a bad one",
-		"  git commit --all --message='Version 3' && git push origin main",
-		"",
-		"  kubectl get rollouts --namespace=shop --watch",
-		"",
+	lines := []string{fmt.Sprintf("Version 1 of a shop goes live, and gets %.0f requests a second. Give it another, in the clone:", rate), ""}
+	for _, version := range []struct{ number, arguments, is string }{
+		{"2", "", "a good one"},
+		{"3", ", --error-rate=0.05", "one that fails"},
+		{"4", ", --latency-p99=" + (2 * app.DefaultLatencyP99).String(), "a slow one"},
+	} {
+		lines = append(lines,
+			"  # "+version.is,
+			fmt.Sprintf("  sed -i 's/demo-shop:.*/demo-shop:%[1]s/; s/--version=[^]]*/--version=%[1]s%[2]s/' shop.yaml", version.number, version.arguments),
+			fmt.Sprintf("  git commit --all --message='Version %s' && git push origin main", version.number), "")
 	}
+	return append(lines, "  kubectl get rollouts --namespace=shop --watch", "")
 }
