@@ -13,7 +13,7 @@ import (
 // A placeholder looks like {service}, {candidate.service} or {args.max-age}. PromQL itself has no such thing outside of strings: matchers
 // have an operator.
 var (
-	placeholder = regexp.MustCompile(`\{[a-z][a-z0-9_]*([.-][a-z0-9_]+)*\}`)
+	placeholder = regexp.MustCompile(`\{[a-z][a-z0-9_.-]*\}`)
 	plain       = regexp.MustCompile(`^([0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?|([0-9]+(ms|[smhdwy]))+)$`)
 	group       = regexp.MustCompile(`\$\{[A-Za-z0-9_]+\}`)
 	negative    = regexp.MustCompile(`^-[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$`)

@@ -5,7 +5,9 @@ import (
 )
 
 // Analysis says what is measured, and what is good enough. An empty one asks for
-// 99% success.
+// 99% success, and for errors and latency no worse than the incumbent's.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.latency) && has(self.latency.threshold) && has(self.source) && has(self.source.counters)) || has(self.source.counters.latency)",message="latency.threshold needs a histogram: add source.counters.latency, or remove the threshold"
 type Analysis struct {
 	// errors judges the share of failed requests.
 	// +kubebuilder:default={}
@@ -13,14 +15,25 @@ type Analysis struct {
 	Errors *ErrorAnalysis `json:"errors,omitempty"`
 
 	// latency judges how long requests take.
+	// +kubebuilder:default={}
 	// +optional
 	Latency *LatencyAnalysis `json:"latency,omitempty"`
 
-	// minRequests is the least number of the candidate's requests in a step without which there is no verdict.
-	// +kubebuilder:default=100
-	// +kubebuilder:validation:Minimum=1
+	// metrics are judged besides errors and latency.
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="!self.exists(m, has(m.threshold) && (m.threshold.query.contains('{args.') || (has(m.threshold.min) && m.threshold.min.contains('{')) || (has(m.threshold.max) && m.threshold.max.contains('{'))) || has(m.ratio) && (m.ratio.bad.contains('{args.') || m.ratio.total.contains('{args.') || (has(m.ratio.slo) && m.ratio.slo.contains('{')) || (has(m.ratio.margin) && m.ratio.margin.contains('{'))))",message="{args...} can stand in an AnalysisTemplate only: write the value itself"
+	// +listType=map
+	// +listMapKey=name
 	// +optional
-	MinRequests int64 `json:"minRequests,omitempty"`
+	Metrics []Metric `json:"metrics,omitempty"`
+
+	// templates are AnalysisTemplates in the Rollout's namespace whose metrics are judged as well. No two metrics may have the
+	// same name, and there may be at most 32.
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Templates []TemplateReference `json:"templates,omitempty"`
 
 	// interval is how often the metrics are asked for. Shorter than the scrape interval
 	// is of no use.
@@ -31,9 +44,9 @@ type Analysis struct {
 	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
-	// metrics says where the numbers come from. The default is the mesh's Envoy.
+	// source says where the numbers come from. The default is the mesh's Envoy.
 	// +optional
-	Metrics *MetricSource `json:"metrics,omitempty"`
+	Source *MetricSource `json:"source,omitempty"`
 }
 
 // ErrorAnalysis judges the share of failed requests.
@@ -52,6 +65,17 @@ type ErrorAnalysis struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[1-9][0-9]{0,2}([.][0-9]{1,4})?$')",message="errors.margin must be an odds ratio of at least 1, written like \"1.25\""
 	// +optional
 	Margin string `json:"margin,omitempty"`
+
+	// ignoreBelow is the percentage of failed requests below which nothing is harm.
+	// +kubebuilder:default="0"
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]|[1-9][0-9])([.][0-9]{1,6})?$')",message="errors.ignoreBelow must be a percentage below 100, written like \"0.1\""
+	// +optional
+	IgnoreBelow string `json:"ignoreBelow,omitempty"`
+
+	// dryRun has errors reported, and nothing decided by them.
+	// +optional
+	DryRun bool `json:"dryRun,omitempty"`
 }
 
 // LatencyAnalysis judges how long requests take.
@@ -77,17 +101,151 @@ type LatencyAnalysis struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[1-9][0-9]{0,2}([.][0-9]{1,4})?$')",message="latency.margin must be an odds ratio of at least 1, written like \"1.25\""
 	// +optional
 	Margin string `json:"margin,omitempty"`
+
+	// warmUp is for how long after a pod of the candidate got ready latency is not judged: it is slow at first.
+	// +kubebuilder:default="60s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')",message="latency.warmUp must be written like 60s or 2m"
+	// +optional
+	WarmUp *metav1.Duration `json:"warmUp,omitempty"`
+
+	// dryRun has latency reported, and nothing decided by it.
+	// +optional
+	DryRun bool `json:"dryRun,omitempty"`
+}
+
+// Metric is judged besides errors and latency: by a threshold on what a PromQL expression yields, or by counters of bad events
+// and of all, which are weighed as errors are.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.threshold) != has(self.ratio)",message="a metric needs exactly one of threshold and ratio"
+type Metric struct {
+	// name of the metric, unique among those of the Rollout and of its templates.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a metric's name must be lower case letters, digits and dashes, such as checkout-lag"
+	// +kubebuilder:validation:XValidation:rule="!(self in ['errors', 'latency'])",message="errors and latency are judged anyway, under analysis.errors and analysis.latency: give the metric another name"
+	// +required
+	Name string `json:"name"`
+
+	// threshold holds the value of an expression against bounds.
+	// +optional
+	Threshold *ThresholdMetric `json:"threshold,omitempty"`
+
+	// ratio weighs counters of bad events and of all, candidate against incumbent.
+	// +optional
+	Ratio *RatioMetric `json:"ratio,omitempty"`
+
+	// dryRun has the metric reported, and nothing decided by it.
+	// +optional
+	DryRun bool `json:"dryRun,omitempty"`
+}
+
+// ThresholdMetric holds the value of a PromQL expression against bounds, every interval.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.min) || has(self.max)",message="threshold needs min, max or both"
+// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || !self.min.matches('^-?[0-9]+([.][0-9]+)?$') || !self.max.matches('^-?[0-9]+([.][0-9]+)?$') || double(self.min) <= double(self.max)",message="threshold's min is above its max: no value would be good"
+type ThresholdMetric struct {
+	// query is PromQL that yields a single number. In its strings {namespace}, {port}, {incumbent.service}, {incumbent.workload}, {candidate.service} and
+	// {candidate.workload} are replaced, and in a template {args.<name>}, which can stand for a number or a duration outside of strings
+	// too. A brace that is meant itself can be written \x7b.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	// +required
+	Query string `json:"query"`
+
+	// min is the least value that is good.
+	// +kubebuilder:validation:MaxLength=80
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(-?[0-9]{1,15}([.][0-9]{1,15})?|[{]args[.][a-z]([-a-z0-9]*[a-z0-9])?[}])$')",message="threshold.min must be a number, written like \"0.5\", or in a template {args.<name>}"
+	// +optional
+	Min string `json:"min,omitempty"`
+
+	// max is the largest value that is good.
+	// +kubebuilder:validation:MaxLength=80
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(-?[0-9]{1,15}([.][0-9]{1,15})?|[{]args[.][a-z]([-a-z0-9]*[a-z0-9])?[}])$')",message="threshold.max must be a number, written like \"0.5\", or in a template {args.<name>}"
+	// +optional
+	Max string `json:"max,omitempty"`
+
+	// times is how many evaluations in a row must be bad to roll back, or good to go on.
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	Times int32 `json:"times,omitempty"`
+}
+
+// RatioMetric names counters by series selectors in which {namespace}, {service} (a track's Service), {workload} (a track's
+// Deployment) and {port} are replaced, and in a template {args.<name>}.
+type RatioMetric struct {
+	// bad selects the counters of bad events of a track: a part of what total selects.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.contains('{service}') || self.contains('{workload}')",message="ratio.bad must contain {service} or {workload}: without it the tracks can't be told apart"
+	// +required
+	Bad string `json:"bad"`
+
+	// total selects the counters of all events of a track.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.contains('{service}') || self.contains('{workload}')",message="ratio.total must contain {service} or {workload}: without it the tracks can't be told apart"
+	// +required
+	Total string `json:"total"`
+
+	// slo is the percentage of events that must be good; none when it is not given.
+	// +kubebuilder:validation:MaxLength=80
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(([0-9]|[1-9][0-9])([.][0-9]{1,6})?|[{]args[.][a-z]([-a-z0-9]*[a-z0-9])?[}])$')",message="ratio.slo must be a percentage below 100, written like \"99.5\", or in a template {args.<name>}"
+	// +optional
+	SLO string `json:"slo,omitempty"`
+
+	// margin is the odds ratio of a bad event, candidate against incumbent, above which the
+	// candidate is worse.
+	// +kubebuilder:default="1.25"
+	// +kubebuilder:validation:MaxLength=80
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([1-9][0-9]{0,2}([.][0-9]{1,4})?|[{]args[.][a-z]([-a-z0-9]*[a-z0-9])?[}])$')",message="ratio.margin must be an odds ratio of at least 1, written like \"1.25\", or in a template {args.<name>}"
+	// +optional
+	Margin string `json:"margin,omitempty"`
+}
+
+// TemplateReference names an AnalysisTemplate, and gives its arguments.
+type TemplateReference struct {
+	// name of the AnalysisTemplate.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+
+	// args are the values of the template's arguments: of those without a default, and of others that are to have another value.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Args []Argument `json:"args,omitempty"`
+}
+
+// Argument is the value of an argument of a template.
+type Argument struct {
+	// name of the argument, as the template has it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Name string `json:"name"`
+
+	// value of the argument. In strings of PromQL it is escaped, and in regular expressions it matches literally: it is
+	// always a value.
+	// +kubebuilder:validation:MaxLength=1024
+	// +required
+	Value string `json:"value"`
 }
 
 // MetricSource says where the numbers come from.
 //
-// +kubebuilder:validation:XValidation:rule="!(has(self.envoy) && has(self.counters))",message="metrics come from one place: keep envoy or counters, not both"
+// +kubebuilder:validation:XValidation:rule="!(has(self.envoy) && has(self.counters))",message="the numbers come from one place: keep envoy or counters, not both"
 type MetricSource struct {
 	// address of a Prometheus-compatible server, such as http://prometheus.monitoring:9090. The
 	// default is the controller's.
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/]')",message="metrics.address must start with http:// or https://, such as http://prometheus.monitoring:9090"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^https?://[^/]*@')",message="metrics.address must not hold credentials"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/]')",message="source.address must start with http:// or https://, such as http://prometheus.monitoring:9090"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^https?://[^/]*@')",message="source.address must not hold credentials"
 	// +optional
 	Address string `json:"address,omitempty"`
 

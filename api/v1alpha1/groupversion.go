@@ -1,5 +1,5 @@
 // Package v1alpha1 holds the types of the weighlock.dev API: Rollout, which
-// takes new versions of a workload live step by step, and GitSource, which
+// takes new versions of a workload live step by step, AnalysisTemplate, metrics that Rollouts share, and GitSource, which
 // applies a folder of a git repository. Types only, no logic.
 //
 // +kubebuilder:object:generate=true
@@ -20,6 +20,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&Rollout{}, &RolloutList{},
 		&GitSource{}, &GitSourceList{},
+		&AnalysisTemplate{}, &AnalysisTemplateList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -39,6 +39,13 @@ type RolloutStatus struct {
 	// +optional
 	Verdict *VerdictStatus `json:"verdict,omitempty"`
 
+	// analysisHistory tells of the steps of the last rollout: what was asked, since when, and the verdict on leaving. The present step is the
+	// last one.
+	// +kubebuilder:validation:MaxItems=50
+	// +listType=atomic
+	// +optional
+	AnalysisHistory []AnalysisRecord `json:"analysisHistory,omitempty"`
+
 	// hold says how the workload is held: Admission (a policy pauses it in the write that
 	// changes its template) or Always (no such policy in the cluster: it stays paused).
 	// +optional
@@ -179,6 +186,66 @@ type VerdictStatus struct {
 	// outcome of the analysis so far.
 	// +required
 	Outcome Outcome `json:"outcome"`
+
+	// message says why, in a sentence.
+	// +optional
+	Message string `json:"message,omitempty"`
+
+	// metrics tell of each metric.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Metrics []MetricStatus `json:"metrics,omitempty"`
+}
+
+// MetricStatus tells what analysis says of one metric.
+type MetricStatus struct {
+	// name of the metric: errors, latency, or that of one of analysis.metrics.
+	// +required
+	Name string `json:"name"`
+
+	// outcome of the metric so far.
+	// +required
+	Outcome Outcome `json:"outcome"`
+
+	// dryRun says that nothing is decided by it.
+	// +optional
+	DryRun bool `json:"dryRun,omitempty"`
+
+	// message says why, in a sentence.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// AnalysisRecord tells of one step of a rollout.
+type AnalysisRecord struct {
+	// candidate is the revision that was tried.
+	// +required
+	Candidate string `json:"candidate"`
+
+	// step is its index in spec.steps, from 0.
+	// +required
+	Step int32 `json:"step"`
+
+	// name of the step.
+	// +optional
+	Name string `json:"name,omitempty"`
+
+	// traffic is what was asked of the mesh, such as 5%.
+	// +optional
+	Traffic string `json:"traffic,omitempty"`
+
+	// since is when the mesh had taken the step's traffic, to the microsecond.
+	// +required
+	Since metav1.MicroTime `json:"since"`
+
+	// until is when the step was left. The present one has none.
+	// +optional
+	Until *metav1.MicroTime `json:"until,omitempty"`
+
+	// outcome of the analysis, when it was left.
+	// +optional
+	Outcome Outcome `json:"outcome,omitempty"`
 
 	// message says why, in a sentence.
 	// +optional

@@ -54,7 +54,10 @@ func TestRollout_GetsDefaults(t *testing.T) {
 			Service:  v1alpha1.ServiceReference{Name: "checkout", Port: 8080},
 			Router:   []v1alpha1.RouterSpec{{SMI: &v1alpha1.SMIRouter{}}},
 			Steps:    []v1alpha1.Step{{Weight: ptr.To[int32](5)}},
-			Analysis: &v1alpha1.Analysis{Latency: &v1alpha1.LatencyAnalysis{}, Metrics: &v1alpha1.MetricSource{Envoy: &v1alpha1.EnvoyMetrics{}}},
+			Analysis: &v1alpha1.Analysis{Source: &v1alpha1.MetricSource{Envoy: &v1alpha1.EnvoyMetrics{}}, Metrics: []v1alpha1.Metric{
+				{Name: "lag", Threshold: &v1alpha1.ThresholdMetric{Query: "lag", Max: "5"}},
+				{Name: "carts", Ratio: &v1alpha1.RatioMetric{Bad: `a{s="{service}"}`, Total: `b{s="{service}"}`}},
+			}},
 		},
 	}
 	want := rollout.Spec.DeepCopy()
@@ -64,11 +67,12 @@ func TestRollout_GetsDefaults(t *testing.T) {
 	want.AbortDelay = &metav1.Duration{Duration: 30 * time.Second}
 	want.RouteDeadline = &metav1.Duration{Duration: 5 * time.Minute}
 	want.DeletionPolicy = v1alpha1.DeletionKeep
-	want.Analysis.Errors = &v1alpha1.ErrorAnalysis{SLO: "99", Margin: "1.25"}
-	want.Analysis.Latency.Margin = "1.25"
-	want.Analysis.MinRequests = 100
+	want.Analysis.Errors = &v1alpha1.ErrorAnalysis{SLO: "99", Margin: "1.25", IgnoreBelow: "0"}
+	want.Analysis.Latency = &v1alpha1.LatencyAnalysis{Margin: "1.25", WarmUp: &metav1.Duration{Duration: time.Minute}}
+	want.Analysis.Metrics[0].Threshold.Times = 3
+	want.Analysis.Metrics[1].Ratio.Margin = "1.25"
 	want.Analysis.Interval = &metav1.Duration{Duration: 5 * time.Second}
-	want.Analysis.Metrics.Envoy.Cluster = "{namespace}/{service}/{port}"
+	want.Analysis.Source.Envoy.Cluster = "{namespace}/{service}/{port}"
 	if err := server.Create(t.Context(), rollout); err != nil {
 		t.Fatal(err)
 	}
@@ -147,9 +151,15 @@ func fullStatus() v1alpha1.RolloutStatus {
 		Candidate:          &v1alpha1.RevisionStatus{Revision: "7c4b", Track: "checkout-7c4b", Replicas: 1, Ready: 1, Failed: "error rate"},
 		Step:               &v1alpha1.StepStatus{Index: 1, Position: "2/5", Name: "pilot", Since: new(metav1.NewTime(time.Unix(1700000000, 0)))},
 		Traffic:            &v1alpha1.TrafficStatus{Asked: "5%", Measured: "4.8%", Taken: true},
-		Verdict:            &v1alpha1.VerdictStatus{Outcome: v1alpha1.OutcomeInconclusive, Message: "20 requests more"},
-		Hold:               v1alpha1.HoldAdmission,
-		Conditions:         []metav1.Condition{ready()},
+		Verdict: &v1alpha1.VerdictStatus{Outcome: v1alpha1.OutcomeInconclusive, Message: "20 requests more", Metrics: []v1alpha1.MetricStatus{
+			{Name: "errors", Outcome: v1alpha1.OutcomePass, DryRun: true, Message: "safe"},
+		}},
+		AnalysisHistory: []v1alpha1.AnalysisRecord{{
+			Candidate: "7c4b", Step: 0, Name: "ghost", Traffic: "5%", Since: metav1.NewMicroTime(time.UnixMicro(1700000000123456)),
+			Until: new(metav1.NewMicroTime(time.UnixMicro(1700000060000001))), Outcome: v1alpha1.OutcomePass, Message: "no worse",
+		}},
+		Hold:       v1alpha1.HoldAdmission,
+		Conditions: []metav1.Condition{ready()},
 	}
 }
 

@@ -2,6 +2,7 @@ package v1alpha1_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,71 +128,6 @@ var rolloutRules = []rule{
 		accept: []string{`{routeDeadline: 10s}`},
 		reject: []string{`{routeDeadline: 9s}`, `{routeDeadline: never}`},
 	},
-	{
-		words:  "errors.slo must be a percentage below 100, written like \"99.5\"",
-		accept: []string{`{analysis: {errors: {slo: "99.5"}}}`, `{analysis: {errors: {slo: "99.999999"}}}`, `{analysis: {errors: {slo: "0"}}}`},
-		reject: []string{`{analysis: {errors: {slo: "100"}}}`, `{analysis: {errors: {slo: "99,5"}}}`, `{analysis: {errors: {slo: "99.5%"}}}`, `{analysis: {errors: {slo: "-1"}}}`},
-	},
-	{
-		words:  "errors.margin must be an odds ratio of at least 1, written like \"1.25\"",
-		accept: []string{`{analysis: {errors: {margin: "1"}}}`, `{analysis: {errors: {margin: "2.5"}}}`},
-		reject: []string{`{analysis: {errors: {margin: "0.5"}}}`, `{analysis: {errors: {margin: "25%"}}}`},
-	},
-	{
-		words:  "latency.margin must be an odds ratio of at least 1, written like \"1.25\"",
-		accept: []string{`{analysis: {latency: {margin: "1.5"}}}`},
-		reject: []string{`{analysis: {latency: {margin: "0"}}}`},
-	},
-	{
-		words:  "latency.quantile needs a threshold: add latency.threshold, such as 500ms",
-		accept: []string{`{analysis: {latency: {quantile: p99, threshold: 500ms}}}`, `{analysis: {latency: {threshold: 500ms}}}`},
-		reject: []string{`{analysis: {latency: {quantile: p99}}}`},
-	},
-	{
-		words:  "latency.threshold must be above zero, written like 500ms or 1s",
-		accept: []string{`{analysis: {latency: {threshold: 1ms}}}`},
-		reject: []string{`{analysis: {latency: {threshold: 0s}}}`, `{analysis: {latency: {threshold: "500"}}}`},
-	},
-	{
-		words:  "analysis.interval must be at least 1s, written like 5s or 1m",
-		accept: []string{`{analysis: {interval: 1s}}`},
-		reject: []string{`{analysis: {interval: 999ms}}`, `{analysis: {interval: often}}`},
-	},
-	{
-		words:  "metrics come from one place: keep envoy or counters, not both",
-		accept: []string{`{analysis: {metrics: {envoy: {}}}}`, `{analysis: {metrics: {counters: {requests: 'a{s="{service}"}', errors: 'b{s="{service}"}'}}}}`},
-		reject: []string{`{analysis: {metrics: {envoy: {}, counters: {requests: "{service}", errors: "{service}"}}}}`},
-	},
-	{
-		words:  "metrics.address must start with http:// or https://, such as http://prometheus.monitoring:9090",
-		accept: []string{`{analysis: {metrics: {address: "https://metrics.example.com/prometheus"}}}`},
-		reject: []string{`{analysis: {metrics: {address: "prometheus:9090"}}}`, `{analysis: {metrics: {address: "http://"}}}`},
-	},
-	{
-		words:  "metrics.address must not hold credentials",
-		accept: []string{`{analysis: {metrics: {address: "http://prometheus/path@2"}}}`},
-		reject: []string{`{analysis: {metrics: {address: "http://user:pass@prometheus"}}}`},
-	},
-	{
-		words:  "cluster must contain {service}: without it the tracks can't be told apart",
-		accept: []string{`{analysis: {metrics: {envoy: {cluster: "outbound|{port}||{service}.{namespace}"}}}}`},
-		reject: []string{`{analysis: {metrics: {envoy: {cluster: checkout}}}}`},
-	},
-	{
-		words:  "requests must contain {service} or {workload}: without it the tracks can't be told apart",
-		accept: []string{`{analysis: {metrics: {counters: {requests: 'a{d="{workload}"}', errors: 'b{s="{service}"}'}}}}`},
-		reject: []string{`{analysis: {metrics: {counters: {requests: 'a', errors: 'b{s="{service}"}'}}}}`},
-	},
-	{
-		words:  "errors must contain {service} or {workload}: without it the tracks can't be told apart",
-		accept: []string{`{analysis: {metrics: {counters: {requests: 'a{s="{service}"}', errors: 'b{d="{workload}"}'}}}}`},
-		reject: []string{`{analysis: {metrics: {counters: {requests: 'a{s="{service}"}', errors: 'b'}}}}`},
-	},
-	{
-		words:  "latency must contain {service} or {workload}: without it the tracks can't be told apart",
-		accept: []string{`{analysis: {metrics: {counters: {requests: '{service}', errors: '{service}', latency: '{workload}'}}}}`},
-		reject: []string{`{analysis: {metrics: {counters: {requests: '{service}', errors: '{service}', latency: 'c'}}}}`},
-	},
 	{words: "spec.workload.name: Required value", reject: []string{`{workload: {name: null}}`}},
 	{words: `supported values: "Deployment"`, accept: []string{`{workload: {kind: Deployment}}`}, reject: []string{`{workload: {kind: StatefulSet}}`}},
 	{words: "spec.service.port in body should be less than or equal to 65535", accept: []string{`{service: {port: 65535}}`}, reject: []string{`{service: {port: 65536}}`}},
@@ -204,8 +140,6 @@ var rolloutRules = []rule{
 	{words: `supported values: "Pause", "Rollback", "Proceed"`, reject: []string{`{steps: [{weight: 1, deadline: 1m, onDeadline: Panic}]}`}},
 	{words: `supported values: "Keep", "Release"`, accept: []string{`{deletionPolicy: Release}`}, reject: []string{`{deletionPolicy: Orphan}`}},
 	{words: `supported values: "v1alpha1", "v1alpha2", "v1alpha3", "v1alpha4"`, reject: []string{`{router: [{smi: {version: v1}}]}`}},
-	{words: `spec.analysis.latency.quantile: Unsupported value`, reject: []string{`{analysis: {latency: {quantile: p42, threshold: 1s}}}`}},
-	{words: "spec.analysis.minRequests in body should be greater than or equal to 1", accept: []string{`{analysis: {minRequests: 1}}`}, reject: []string{`{analysis: {minRequests: 0}}`}},
 	{words: `unknown field "spec.steps[0].wieght"`, reject: []string{`{steps: [{wieght: 5, weight: 1}]}`}},
 }
 
@@ -247,6 +181,7 @@ var gitSourceRules = []rule{
 
 func TestRollout_IsCheckedByTheAPIServer(t *testing.T) {
 	check(t, validRollout, rolloutRules)
+	check(t, validRollout, analysisRules)
 }
 
 func TestGitSource_IsCheckedByTheAPIServer(t *testing.T) {
@@ -289,7 +224,7 @@ func TestRules_AreAllTried(t *testing.T) {
 		"spec.workload can't be changed: delete this Rollout (its workload goes on serving) and make another": true,
 		"spec.service can't be changed: delete this Rollout (its workload goes on serving) and make another":  true,
 	}
-	for _, rule := range append(append([]rule{}, rolloutRules...), gitSourceRules...) {
+	for _, rule := range slices.Concat(rolloutRules, analysisRules, templateRules, gitSourceRules) {
 		tried[rule.words] = true
 	}
 	found := 0
