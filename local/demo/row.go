@@ -37,7 +37,7 @@ const sentenceIndent = "         "
 func wrapped(text, indent string, width int) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if line != "" && width > 0 && utf8.RuneCountInString(indent+line)+1+utf8.RuneCountInString(word) > width {
 			lines, line = append(lines, indent+line), ""
 		}

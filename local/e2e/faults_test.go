@@ -32,9 +32,8 @@ type fault struct {
 	commit string
 }
 
-// shorter makes an example's steps and drains as short as they need to be here:
-// what is tried is not how good a version is.
-var shorter = strings.NewReplacer("threshold: 1s", "threshold: 10s", "minRequests: 150", "minRequests: 50", "minRequests: 100", "minRequests: 50", "abortDelay: 5s", "abortDelay: 2s")
+// shorter is patient, and has drains as short as they need to be here.
+var shorter = strings.NewReplacer("threshold: 1s", "threshold: 10s", `slo: "99"`, `slo: "95"`, "quantile: p99", "quantile: p95", "abortDelay: 5s", "abortDelay: 2s")
 
 // underFault brings a good version as far as its first step, under load.
 func underFault(t *testing.T, namespace, example, first string) *fault {
@@ -163,6 +162,34 @@ func TestFault_TheTrafficIsHeldWithoutPrometheus(t *testing.T) {
 	unharmed(t, f.goesOn())
 }
 
+func TestFault_VerdictsHoldWhenTheScrapeIntervalChanges(t *testing.T) {
+	bad := newRig(t, "paced-bad")
+	bad.edit = shorter
+	bad.open()
+	badUsers := bad.users(load.Options{Rate: 100})
+	f := underFault(t, "paced", shop.Canary, "a-tenth")
+	t.Cleanup(func() {
+		if err := running.Scrape(0); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, change := range []struct {
+		step     string
+		interval time.Duration
+	}{{"a-tenth", 5 * time.Second}, {"a-quarter", time.Second}, {"half", 3 * time.Second}} {
+		f.inStep(change.step)
+		if err := running.Scrape(change.interval); err != nil {
+			t.Fatal(err)
+		}
+		if change.step == "a-tenth" {
+			bad.commit(shop.Version{Name: "2", ErrorRate: 0.1})
+		}
+	}
+	unharmed(t, f.goesOn())
+	bad.rolledBack()
+	unharmed(t, badUsers.stop(), "2")
+}
+
 func TestFault_NothingIsLostOrRepeatedWithoutWeighlock(t *testing.T) {
 	// One rollout is in a step when Weighlock ends, and one is about to fail.
 	bad := newRig(t, "without-weighlock-bad")
@@ -173,10 +200,7 @@ func TestFault_NothingIsLostOrRepeatedWithoutWeighlock(t *testing.T) {
 	bad.commit(shop.Version{Name: "2", ErrorRate: 0.1})
 	f.inStep("a-quarter")
 	before := f.last.Progress.WrittenAt
-	pid := weighlock(t)
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	pid := killWeighlock(t)
 	f.until("another Weighlock to go on", 120*time.Second, func(v observe.View) error {
 		if v.Progress == nil || !v.Progress.WrittenAt.After(before) {
 			return errors.New("nothing was written since")
@@ -191,6 +215,16 @@ func TestFault_NothingIsLostOrRepeatedWithoutWeighlock(t *testing.T) {
 		state{}, state{Share: 0.1}, state{Share: 0.25}, state{Share: 0.5}, state{Share: 1}, state{})
 	bad.rolledBack()
 	unharmed(t, badUsers.stop(), "2")
+}
+
+// killWeighlock ends Weighlock's process, and returns what was its id.
+func killWeighlock(t *testing.T) int {
+	t.Helper()
+	pid := weighlock(t)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }
 
 // weighlock is the id of Weighlock's process, of which the stack's own machine

@@ -50,8 +50,16 @@ type Traffic struct {
 	Taken bool   `json:"taken"`
 }
 
-// Verdict is what analysis says.
+// Verdict is what analysis says, and what of each metric.
 type Verdict struct {
+	Outcome string   `json:"outcome"`
+	Message string   `json:"message"`
+	Metrics []Metric `json:"metrics,omitempty"`
+}
+
+// Metric is what analysis says of one metric.
+type Metric struct {
+	Name    string `json:"name"`
 	Outcome string `json:"outcome"`
 	Message string `json:"message"`
 }

@@ -38,14 +38,14 @@ type Options struct {
 // DefaultInterval is how often Envoy is scraped.
 const DefaultInterval = 2 * time.Second
 
-// ConfigurationFile is the name of the file in Options.State that the server
+// configurationFile is the name of the file in Options.State that the server
 // reads when it starts, and at SIGHUP.
-const ConfigurationFile = "prometheus.yaml"
+const configurationFile = "prometheus.yaml"
 
 // Envoy is scraped every few seconds, so that a step that is as short as a
 // demo's holds enough samples; nothing is decided by those of pods and of
 // Weighlock itself.
-var configuration = template.Must(template.New(ConfigurationFile).Parse(`global:
+var configuration = template.Must(template.New(configurationFile).Parse(`global:
   scrape_interval: 1s
   scrape_timeout: 1s
   evaluation_interval: 5s
@@ -90,11 +90,8 @@ scrape_configs:
 // job is one way to scrape pods.
 type job struct{ Name, Interval, Action string }
 
-// Part writes the configuration and returns the part to start.
-func Part(options Options) (supervise.Part, error) {
-	if options.Listen == "" {
-		options.Listen = address.Prometheus
-	}
+// Configure writes the configuration, which a server that runs takes at SIGHUP.
+func Configure(options Options) error {
 	if options.Envoy == "" {
 		options.Envoy = address.EnvoyAdmin
 	}
@@ -102,24 +99,34 @@ func Part(options Options) (supervise.Part, error) {
 		options.Interval = DefaultInterval
 	}
 	if err := os.MkdirAll(options.State, 0o700); err != nil {
-		return supervise.Part{}, fmt.Errorf("make the folder for Prometheus: %w", err)
+		return fmt.Errorf("make the folder for Prometheus: %w", err)
 	}
 	var text bytes.Buffer
 	if err := configuration.Execute(&text, struct {
 		Options
 		Jobs []job
 	}{options, []job{{"pods", "1s", "drop"}, {"weighlock", "5s", "keep"}}}); err != nil {
-		return supervise.Part{}, fmt.Errorf("write Prometheus' configuration: %w", err)
+		return fmt.Errorf("write Prometheus' configuration: %w", err)
 	}
-	file := filepath.Join(options.State, ConfigurationFile)
-	if err := os.WriteFile(file, text.Bytes(), 0o600); err != nil {
-		return supervise.Part{}, fmt.Errorf("write Prometheus' configuration: %w", err)
+	if err := os.WriteFile(filepath.Join(options.State, configurationFile), text.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("write Prometheus' configuration: %w", err)
+	}
+	return nil
+}
+
+// Part writes the configuration and returns the part to start.
+func Part(options Options) (supervise.Part, error) {
+	if options.Listen == "" {
+		options.Listen = address.Prometheus
+	}
+	if err := Configure(options); err != nil {
+		return supervise.Part{}, err
 	}
 	return supervise.Part{
 		Name: Name,
 		Path: options.Program,
 		Args: []string{
-			"--config.file=" + file,
+			"--config.file=" + filepath.Join(options.State, configurationFile),
 			"--storage.tsdb.path=" + filepath.Join(options.State, "data"),
 			"--storage.tsdb.retention.time=1d",
 			"--web.listen-address=" + options.Listen,

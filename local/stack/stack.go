@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -140,16 +141,29 @@ func (s *Stack) startPart(ctx context.Context, part supervise.Part) error {
 }
 
 func (s *Stack) startPrometheus(ctx context.Context) error {
-	part, err := prometheus.Part(prometheus.Options{
-		Program:    s.Programs.Prometheus,
-		State:      filepath.Join(s.State, "prometheus"),
-		Kubeconfig: s.Kubeconfig,
-		Interval:   s.handover.ScrapeInterval,
-	})
+	part, err := prometheus.Part(s.prometheus(s.handover.ScrapeInterval))
 	if err != nil {
 		return err
 	}
 	return s.startPart(ctx, part)
+}
+
+func (s *Stack) prometheus(interval time.Duration) prometheus.Options {
+	return prometheus.Options{
+		Program:    s.Programs.Prometheus,
+		State:      filepath.Join(s.State, "prometheus"),
+		Kubeconfig: s.Kubeconfig,
+		Interval:   interval,
+	}
+}
+
+// Scrape has Prometheus scrape Envoy at another interval from now on; 0 for the
+// default.
+func (s *Stack) Scrape(interval time.Duration) error {
+	if err := prometheus.Configure(s.prometheus(interval)); err != nil {
+		return err
+	}
+	return s.Supervisor.Signal(prometheus.Name, syscall.SIGHUP)
 }
 
 // startMesh brings what a mesh brings: its kinds, its control plane, its proxy.
