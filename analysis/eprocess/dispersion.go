@@ -49,13 +49,14 @@ func (d *Dispersion) addPair(n, bad float64) {
 	}
 }
 
-// Value returns the dispersion; 1 when too little was seen.
-func (d *Dispersion) Value() float64 {
+// Value returns the dispersion, 1 when too little was seen, and of how many differences it is.
+func (d *Dispersion) Value() (phi float64, terms int) {
+	terms = max(0, d.pairs-len(d.largest))
 	squares := d.squares - d.largest[0].square - d.largest[1].square
 	chances := d.chances - d.largest[0].chance - d.largest[1].chance
 	// What is left of equal sums by rounding is nothing.
-	if d.pairs <= len(d.largest) || chances <= d.chances*1e-9 || math.IsNaN(squares) {
-		return 1
+	if terms == 0 || chances <= d.chances*1e-9 || math.IsNaN(squares) {
+		return 1, terms
 	}
-	return max(0, squares) / chances
+	return max(0, squares) / chances, terms
 }
