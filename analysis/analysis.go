@@ -9,11 +9,22 @@ import (
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
-// Provider measures what the tracks of a rollout did.
+// Provider has the numbers of tracks.
 type Provider interface {
-	// Measure counts the requests of both tracks in a window. An error means that nothing can be
-	// said: an outage is not a verdict. A *FieldError in its chain means that asking again is of no use.
-	Measure(ctx context.Context, query Query) (Measurement, error)
+	// Open begins a stream of what the tracks do from query.Since on. It asks no server. An error is a *FieldError.
+	Open(query Query) (Stream, error)
+	// Evaluate returns the values of an expression at its moments, oldest first. A moment without a value has no sample. An error
+	// is as one of Stream.Next.
+	Evaluate(ctx context.Context, evaluation Evaluation) ([]Sample, error)
+}
+
+// Stream returns what tracks did, block by block. It is not safe for concurrent use.
+type Stream interface {
+	// Next returns the blocks that closed since the last call, oldest first, none newer than until. Where there is much to catch up with it
+	// returns a part: it has returned all when it returns none. What it returns is the same, block by block, however often it is
+	// asked. Blocks are good until the next call. An error means that nothing can be said now: an outage is not
+	// a verdict, and nothing is lost when it is asked again. A *FieldError in its chain means that asking again is of no use.
+	Next(ctx context.Context, until time.Time) ([]Block, error)
 }
 
 // Query says what to measure.
@@ -22,12 +33,14 @@ type Query struct {
 	Source *v1alpha1.MetricSource
 	// Incumbent and Candidate are the tracks. A track without a Service is not measured.
 	Incumbent, Candidate Track
-	// Since is the start of the window, Now its end.
-	Since, Now time.Time
+	// Since is where the stream begins.
+	Since time.Time
 	// Latency says whether the histograms are wanted.
 	Latency bool
 	// Mirrored says that the candidate gets copies of requests only: they are counted, and not users' requests.
 	Mirrored bool
+	// Ratios are further counters that are wanted.
+	Ratios []Ratio
 }
 
 // Track names one track to a metrics provider.
@@ -38,14 +51,67 @@ type Track struct {
 	Port              int32
 }
 
-// Measurement is what both tracks did in a window.
+// Ratio names counters of bad events and of all, by series selectors with placeholders.
+type Ratio struct {
+	// Field is where the Rollout says so, such as spec.analysis.metrics[0].ratio.
+	Field string
+	// Bad and Total are the selectors.
+	Bad, Total string
+}
+
+// Evaluation says what an expression is to be evaluated for.
+type Evaluation struct {
+	// Source whose server is asked.
+	Source *v1alpha1.MetricSource
+	// Field is where the Rollout says so, such as spec.analysis.metrics[0].threshold.query, and Expression what it says, with placeholders.
+	Field, Expression string
+	// Incumbent and Candidate are what the placeholders stand for.
+	Incumbent, Candidate Track
+	// From and To are the first and the last moment, Interval the time between two.
+	From, To time.Time
+	Interval time.Duration
+}
+
+// Sample is the value of an expression at a moment.
+type Sample struct {
+	At    time.Time
+	Value float64
+}
+
+// Block is what both tracks did between two scrapes of all who count their requests.
+type Block struct {
+	// From and At are when the oldest and the newest of its counting began and ended.
+	From, At time.Time
+	// Straddles says that some of it was counted before the stream began.
+	Straddles bool
+	// Paired says that each track was counted by the same ones at the same moments: on the caller's side, not on their own.
+	Paired bool
+	// Incumbent and Candidate are by how much the counters grew.
+	Incumbent, Candidate Counts
+	// Ratios are likewise those of the query's ratios, in its order.
+	Ratios []RatioCounts
+}
+
+// RatioCounts are the events of both tracks that a Ratio counted.
+type RatioCounts struct {
+	Incumbent, Candidate Tally
+	// Paired is as that of a Block: who counts these may be others than who count the requests.
+	Paired bool
+}
+
+// Tally counts events, and the bad ones among them.
+type Tally struct {
+	Total, Bad float64
+}
+
+// Measurement is what both tracks did in a time.
 type Measurement struct {
 	Incumbent, Candidate Counts
 	// Mirrored says that the candidate's are copies of users' requests.
 	Mirrored bool
-	// Since is the start of the window.
+	// Since is the start of the time.
 	Since time.Time
-	// Latest is the time of the newest sample in the window; zero when there was none.
+	// Latest is the time of the newest sample in it; zero when there was none.
 	Latest time.Time
 }
 
@@ -63,17 +129,4 @@ type Bucket struct {
 	// UpperEdge of the bucket; the last one's is math.MaxInt64: no bound.
 	UpperEdge time.Duration
 	Count     float64
-}
-
-// Judge says what a measurement means. An error is a *FieldError, or speaks of a measurement that can't be one.
-type Judge interface {
-	Judge(criteria v1alpha1.Analysis, measurement Measurement) (Verdict, error)
-}
-
-// Verdict is what analysis says, and why.
-type Verdict struct {
-	Outcome v1alpha1.Outcome
-	// Message says in one sentence which metric, both tracks' numbers, requests seen, and for
-	// Inconclusive what is still needed.
-	Message string
 }

@@ -1,8 +1,6 @@
 package analysis
 
 import (
-	"errors"
-	"fmt"
 	"math"
 	"time"
 )
@@ -52,32 +50,51 @@ func (c Counts) timed() float64 {
 }
 
 // slowerThan counts the requests that took longer than the edge at an index.
-func (c Counts) slowerThan(index int) tally {
-	return tally{requests: c.timed(), bad: c.timed() - c.Buckets[index].Count}
+func (c Counts) slowerThan(index int) Tally {
+	return Tally{Total: c.timed(), Bad: c.timed() - c.Buckets[index].Count}
 }
 
-// check returns an error for what no counter could have said.
-func (c Counts) check() error {
-	if !isCount(c.Requests) || !isCount(c.Errors) {
-		return fmt.Errorf("%g requests with %g errors are no counts", c.Requests, c.Errors)
-	}
-	if c.Errors > c.Requests {
-		return fmt.Errorf("%g errors are more than the %g requests", c.Errors, c.Requests)
-	}
+// mostCounted is more than a block can hold: whole numbers beyond are not exact.
+const mostCounted = 1e15
+
+// sane says that counters could have said so of requests and errors.
+func (c Counts) sane() bool {
+	return Tally{Total: c.Requests, Bad: c.Errors}.sane()
+}
+
+// sanelyTimed says that a histogram could have said so. One without buckets knows nothing, which is sane.
+func (c Counts) sanelyTimed() bool {
 	for i, bucket := range c.Buckets {
 		if !isCount(bucket.Count) {
-			return fmt.Errorf("bucket %s holds %g, which is no count", bucket.UpperEdge, bucket.Count)
+			return false
 		}
 		if i > 0 && (bucket.Count < c.Buckets[i-1].Count || bucket.UpperEdge <= c.Buckets[i-1].UpperEdge) {
-			return fmt.Errorf("bucket %s does not follow the one before it", bucket.UpperEdge)
+			return false
 		}
 	}
-	if n := len(c.Buckets); n > 0 && c.Buckets[n-1].UpperEdge != Unbounded {
-		return errors.New("the histogram has no last bucket without a bound")
+	n := len(c.Buckets)
+	return n == 0 || c.Buckets[n-1].UpperEdge == Unbounded
+}
+
+// sane says that counters could have said so.
+func (t Tally) sane() bool {
+	return isCount(t.Total) && isCount(t.Bad) && t.Bad <= t.Total
+}
+
+// add adds events, and the bad ones among them. Counters tell whole numbers.
+func (t *Tally) add(total, bad float64) {
+	t.Total += math.Round(total)
+	t.Bad += math.Round(bad)
+}
+
+// rate is the share of bad events; 0 without events.
+func (t Tally) rate() float64 {
+	if t.Total <= 0 {
+		return 0
 	}
-	return nil
+	return t.Bad / t.Total
 }
 
 func isCount(value float64) bool {
-	return value >= 0 && !math.IsInf(value, 0)
+	return value >= 0 && value <= mostCounted
 }

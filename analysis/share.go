@@ -3,6 +3,8 @@ package analysis
 import (
 	"math"
 	"time"
+
+	"github.com/weighlock/weighlock/analysis/eprocess"
 )
 
 // ShareGrace is how long after a mesh should have taken a route its proxies may still send by the one before.
@@ -76,20 +78,12 @@ func margin(asked float64) float64 {
 	return ShareMargin + min(asked, 1-asked)/4
 }
 
-// evidence is the logarithm of the likelihood of the portion under all probabilities, mixed evenly, over that under p:
-//
-//	E = Beta(k+1, n-k+1) / (p^k (1-p)^(n-k))
-//
-// It is a nonnegative martingale of mean 1 under p, so that it passes 1/alpha at any time with a probability of at most
-// alpha, however often one looks (Ville 1939; the mixture is Robbins's, "Statistical methods related to the law of the
-// iterated logarithm", 1970, with an even prior). Over all p beyond the edge it is largest at the edge.
+// evidence is the logarithm of the likelihood of the portion under all probabilities, mixed evenly, over that under one:
+// however often one looks, it is seen above ln(1/alpha) with a probability of at most alpha. Over all probabilities beyond an edge it is
+// largest at the edge.
 func (p Portion) evidence(against float64) float64 {
-	k, rest := p.Part, p.All-p.Part
 	if against <= 0 || against >= 1 {
 		return 0
 	}
-	a, _ := math.Lgamma(k + 1)
-	b, _ := math.Lgamma(rest + 1)
-	c, _ := math.Lgamma(p.All + 2)
-	return a + b - c - k*math.Log(against) - rest*math.Log1p(-against)
+	return eprocess.LogShare(p.Part, p.All, against)
 }

@@ -1,0 +1,126 @@
+package analysis
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// durations tells of latency.
+func (e *Engine) durations() MetricVerdict {
+	l := e.latency
+	verdict := MetricVerdict{Name: latencyName, DryRun: l.dryRun, Outcome: v1alpha1.OutcomeInconclusive}
+	edge, found := l.weakest(e.stage)
+	switch {
+	case l.dryRun && l.failed:
+		verdict.Outcome, verdict.Message = v1alpha1.OutcomeFail, e.slowness()
+	case l.mute(e.stage):
+		verdict.Message = "latency: there is nothing to compare it with in this step, and no threshold"
+	case edge >= 0 && found >= safeLog:
+		verdict.Outcome, verdict.Progress = v1alpha1.OutcomePass, 1
+		verdict.Message = e.fastEnough(edge)
+	default:
+		verdict.Message = e.notFastYet(edge)
+		if edge >= 0 {
+			verdict.Progress = progress(found)
+		}
+	}
+	return verdict
+}
+
+// quantile says where the quantile that is looked at lies in both tracks since the stage began.
+func (e *Engine) quantile() string {
+	name := e.latency.criteria.quantile
+	q := 1 - e.latency.criteria.allowed
+	text := name + " " + quantileOf(e.seen.Candidate, q)
+	if e.seen.Incumbent.timed() > 0 {
+		text += "; incumbent: " + quantileOf(e.seen.Incumbent, q)
+	}
+	return text
+}
+
+func quantileOf(counts Counts, q float64) string {
+	value, ok := counts.Quantile(q)
+	switch {
+	case ok:
+		return "about " + rounded(value).String()
+	case counts.timed() > 0:
+		return "beyond " + value.String()
+	default:
+		return "unknown"
+	}
+}
+
+func (e *Engine) fastEnough(edge int) string {
+	l := e.latency
+	candidate := l.shares[edge].stage.candidate
+	if l.criteria.threshold > 0 && l.shares[edge].best < safeLog {
+		return fmt.Sprintf("latency of %s keeps the threshold of %s (%s)", plural(candidate.Total, "request"), l.criteria.threshold, e.quantile())
+	}
+	return fmt.Sprintf("latency of %s is no worse than the incumbent's (%s)", plural(candidate.Total, "request"), e.quantile())
+}
+
+func (e *Engine) notFastYet(edge int) string {
+	l := e.latency
+	switch {
+	case len(l.shares) == 0 && l.cold:
+		return e.warming()
+	case len(l.shares) == 0:
+		return e.noEdges()
+	case edge < 0:
+		return "latency can't be told: all requests are slower than the histogram's last edge, " + l.edges[len(l.edges)-1].at.String()
+	case l.criteria.threshold > 0 && l.lower < 0 && !comparable(e.stage):
+		return fmt.Sprintf("latency: the threshold of %s is below the histogram's first edge (%s): what is faster can't be told apart",
+			l.criteria.threshold, l.edges[0].at)
+	}
+	share := &l.shares[edge]
+	candidate := share.stage.candidate
+	if candidate.Total <= 0 {
+		if l.cold {
+			return e.warming()
+		}
+		return "latency: no requests of the candidate were timed yet"
+	}
+	basis, _ := l.basis(e.stage, edge)
+	return fmt.Sprintf("latency (%s): %s", e.quantile(),
+		e.missing(outlook(basis, &share.safety, candidate, share.harm.spread.largest), candidate.Total, "request"))
+}
+
+func (e *Engine) warming() string {
+	return fmt.Sprintf("latency is weighed once the candidate's pods have been ready for %s", e.criteria.WarmUp)
+}
+
+func (e *Engine) noEdges() string {
+	if e.seen.Candidate.timed() <= 0 && e.seen.Incumbent.timed() <= 0 {
+		return "latency: no durations of requests were seen: is there a histogram?"
+	}
+	return fmt.Sprintf("latency: %s of the incumbent tell how it should be", e.needed(max(1, fewestTimed-e.latency.timed), e.seen.Incumbent.timed(), "request"))
+}
+
+// slowness says at which edge latency convicts.
+func (e *Engine) slowness() string {
+	l := e.latency
+	if l.lastAlone && l.upper >= 0 {
+		share := &l.shares[l.upper]
+		return fmt.Sprintf("%s of %s took longer than %s, and %s allows %s (%s)", besides(share.alone.rate(), l.criteria.allowed),
+			plural(share.alone.Total, "request"), edgeOf(l.edges[l.upper].at, l.criteria.threshold), l.criteria.quantile, percent(l.criteria.allowed, 9), e.quantile())
+	}
+	worst := 0
+	for j := range l.shares {
+		if l.shares[j].log > l.shares[worst].log {
+			worst = j
+		}
+	}
+	candidate, incumbent := l.shares[worst].whole.candidate, l.shares[worst].whole.incumbent
+	return fmt.Sprintf("%s of %s took longer than %s, worse than the incumbent's %s (%s)", besides(candidate.rate(), incumbent.rate()),
+		plural(candidate.Total, "request"), l.edges[worst].at, incumbent, e.quantile())
+}
+
+// edgeOf names an edge, and the threshold that it stands for.
+func edgeOf(edge, threshold time.Duration) string {
+	if edge == threshold {
+		return edge.String()
+	}
+	return fmt.Sprintf("%s (the histogram's edge above %s)", edge, threshold)
+}

@@ -1,0 +1,210 @@
+package analysis
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// String returns the rate and what it is of, such as "0.1% of 9,120".
+func (t Tally) String() string {
+	if t.Total <= 0 {
+		return "nothing"
+	}
+	return percent(t.rate(), 2) + " of " + number(t.Total)
+}
+
+// evidence writes how many times likelier something is.
+func evidence(value float64) string {
+	switch {
+	case value >= mostEvidence/2:
+		return "beyond count"
+	case value >= 10:
+		return number(value)
+	case value < 0.01:
+		return "below 0.01"
+	default:
+		return fmt.Sprintf("%.2g", value)
+	}
+}
+
+// words are how a metric is told of.
+type words struct {
+	// rate is what its share of bad events is called, and event what is counted.
+	rate, event string
+}
+
+func wordsOf(name string) words {
+	if name == errorsName {
+		return words{"error rate", "request"}
+	}
+	return words{"bad share of " + name, "event"}
+}
+
+// beside says what the incumbent did.
+func beside(incumbent Tally) string {
+	if incumbent.Total <= 0 {
+		return "incumbent: none to compare with"
+	}
+	return "incumbent: " + incumbent.String()
+}
+
+// plural counts things.
+func plural(count float64, thing string) string {
+	if math.Round(count) == 1 {
+		return "1 " + thing
+	}
+	return number(count) + " " + thing + "s"
+}
+
+// needed says how many events are missing, and how long they take to come at the rate of those that were seen.
+func (e *Engine) needed(missing, seen float64, event string) string {
+	verb := "are"
+	if math.Round(missing) == 1 {
+		verb = "is"
+	}
+	text := fmt.Sprintf("about %s more %s needed", number(missing), plural(missing, event)[len(number(missing))+1:]+" "+verb)
+	if passed := e.seen.Latest.Sub(e.seen.Since).Seconds(); seen > 0 && passed > 0 {
+		text += ", " + roughly(missing/seen*passed) + " at the present rate"
+	}
+	return text
+}
+
+func (e *Engine) nothingSeen() string {
+	switch {
+	case e.blocks == 0 && e.strange == 0:
+		return "no samples of either track yet: do they get requests, and is the mesh scraped?"
+	case e.seen.Incumbent.Requests <= 0:
+		return "no requests of either track yet"
+	case e.split.off(e.stage):
+		return fmt.Sprintf("no requests of the candidate (incumbent: %s), and %s was asked for: is it scraped, and does the mesh follow its route?",
+			number(e.seen.Incumbent.Requests), percent(e.stage.Share, 4))
+	default:
+		return fmt.Sprintf("no requests of the candidate yet (incumbent: %s)", number(e.seen.Incumbent.Requests))
+	}
+}
+
+// mostly names the metric that speaks loudest against the candidate.
+func (e *Engine) mostly() string {
+	worst := e.worst()
+	if worst == nil || worst.log <= 0 {
+		return ""
+	}
+	return " by " + worst.name
+}
+
+// proportion tells of a share of bad events.
+func (e *Engine) proportion(f *family, criteria *proportionCriteria) MetricVerdict {
+	share, words, basis := &f.shares[0], wordsOf(f.name), criteria.basis(e.stage)
+	found := share.found(basis)
+	verdict := MetricVerdict{Name: f.name, DryRun: f.dryRun, Outcome: v1alpha1.OutcomeInconclusive, Progress: progress(found)}
+	candidate, incumbent := share.stage.candidate, share.stage.incumbent
+	switch {
+	case f.dryRun && f.failed:
+		verdict.Outcome, verdict.Progress = v1alpha1.OutcomeFail, 0
+		verdict.Message = e.accusation(f)
+	case candidate.Total <= 0:
+		verdict.Message = fmt.Sprintf("%s: no %ss of the candidate yet", f.name, words.event)
+	case basis.none():
+		verdict.Message = fmt.Sprintf("%s %s %ss: there is nothing to compare it with in this step", words.rate, candidate, words.event)
+	case found >= safeLog:
+		verdict.Outcome = v1alpha1.OutcomePass
+		how := "keeps the SLO of " + criteria.slo + "%"
+		if share.best >= safeLog || basis.limit <= 0 {
+			how = "is no worse than the incumbent's"
+		}
+		verdict.Message = fmt.Sprintf("%s %s %ss %s (%s)", words.rate, candidate, words.event, how, beside(incumbent))
+	default:
+		verdict.Message = fmt.Sprintf("%s %s %ss (%s): %s", words.rate, candidate, words.event, beside(incumbent),
+			e.missing(outlook(basis, &share.safety, candidate, share.harm.spread.largest), candidate.Total, words.event))
+	}
+	return verdict
+}
+
+// missing says what is needed to find something safe, by how many times as many events would do.
+func (e *Engine) missing(times, seen float64, event string) string {
+	if math.IsInf(times, 1) {
+		return fmt.Sprintf("not found safe, and more %ss at such rates won't do", event)
+	}
+	more := max(1, math.Ceil(max(1, seen)*times-seen))
+	if event == wordsOf(errorsName).event {
+		more = max(more, math.Ceil(e.fewestRequests()-seen))
+	}
+	return e.needed(more, seen, event)
+}
+
+// accusation says by what a metric convicts.
+func (e *Engine) accusation(f *family) string {
+	if e.latency != nil && f == &e.latency.family {
+		return e.slowness()
+	}
+	share, words := &f.shares[0], wordsOf(f.name)
+	if f.lastAlone {
+		criteria := e.criteriaOf(f)
+		return fmt.Sprintf("%s %s of %s is more than the %s that the SLO of %s%% allows", words.rate,
+			besides(share.alone.rate(), criteria.allowed), plural(share.alone.Total, words.event), percent(criteria.allowed, 9), criteria.slo)
+	}
+	candidate, incumbent := share.whole.candidate, share.whole.incumbent
+	return fmt.Sprintf("%s %s of %s is worse than the incumbent's %s", words.rate, besides(candidate.rate(), incumbent.rate()),
+		plural(candidate.Total, words.event), incumbent)
+}
+
+func (e *Engine) criteriaOf(f *family) *proportionCriteria {
+	for i := range e.ratios {
+		if f == &e.ratios[i] {
+			return &e.criteria.ratios[i]
+		}
+	}
+	return &e.criteria.errors
+}
+
+// besides writes a rate with as many digits as tell it from another: "1% is worse than 1%" would puzzle people.
+func besides(rate, other float64) string {
+	const most = 9
+	for digits := 2; digits < most; digits++ {
+		if text := percent(rate, digits); text != percent(other, digits) {
+			return text
+		}
+	}
+	return percent(rate, most)
+}
+
+// verdict tells of a threshold metric.
+func (b *bound) verdict(criteria *Threshold) MetricVerdict {
+	verdict := MetricVerdict{Name: criteria.name, DryRun: criteria.dryRun, Outcome: v1alpha1.OutcomeInconclusive}
+	value := fmt.Sprintf("%s is %.4g", criteria.name, b.last.Value)
+	limit := criteria.limit(b.last.Value)
+	switch {
+	case b.failed:
+		verdict.Outcome = v1alpha1.OutcomeFail
+		verdict.Message = fmt.Sprintf("%s, %s, %s in a row", value, limit, plural(float64(max(b.bad, criteria.times)), "time"))
+	case b.last.At.IsZero() && b.good+b.bad == 0:
+		verdict.Message = criteria.name + " has no value yet: does its query yield one?"
+	case b.bad > 0:
+		verdict.Message = fmt.Sprintf("%s, %s, %d of %d times in a row that convict", value, limit, b.bad, criteria.times)
+	case b.good >= criteria.times:
+		verdict.Outcome, verdict.Progress = v1alpha1.OutcomePass, 1
+		verdict.Message = fmt.Sprintf("%s, %s, %s in a row", value, limit, plural(float64(b.good), "time"))
+	default:
+		verdict.Progress = float64(b.good) / float64(criteria.times)
+		verdict.Message = fmt.Sprintf("%s, %s, %d of %d times in a row that are needed", value, limit, b.good, criteria.times)
+	}
+	return verdict
+}
+
+// limit says how a value stands to the bounds.
+func (t *Threshold) limit(value float64) string {
+	switch {
+	case t.min != nil && value < *t.min:
+		return fmt.Sprintf("below %.4g", *t.min)
+	case t.max != nil && value > *t.max:
+		return fmt.Sprintf("above %.4g", *t.max)
+	case t.min != nil && t.max != nil:
+		return fmt.Sprintf("from %.4g to %.4g", *t.min, *t.max)
+	case t.min != nil:
+		return fmt.Sprintf("at least %.4g", *t.min)
+	default:
+		return fmt.Sprintf("at most %.4g", *t.max)
+	}
+}
