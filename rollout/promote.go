@@ -19,7 +19,7 @@ func (v *view) promote(p *Plan) *Plan {
 		p.Status.WaitingFor = v.podsReady(size)
 		return p
 	}
-	p.Why = v.want + " takes all traffic, and is the incumbent now"
+	p.Why = v.want + " takes all traffic, and is the incumbent now" + v.proof()
 	p.Actions = append(p.Actions, v.protected(v.want, c)...)
 	p.Actions = append(p.Actions, SetRoute{
 		Traffic:  Traffic{Incumbent: v.want, Total: v.total()},

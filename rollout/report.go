@@ -36,7 +36,7 @@ func (v *view) report(p *Plan) {
 	if v.progress.Phase != PhaseStep {
 		return
 	}
-	index := min(v.progress.Step, max(len(v.Spec.Steps)-1, 0))
+	index := v.index()
 	s.Step = &v1alpha1.StepStatus{Index: int32(index), Position: v.position(index), Name: v.step().Name} //nolint:gosec // at most 50.
 	if v.Route.Taken {
 		since := metav1.NewTime(v.Route.TakenAt)

@@ -13,6 +13,9 @@ func (v *view) step() v1alpha1.Step {
 	return v.stepAt(v.progress.Step)
 }
 
+// index of the present step, likewise.
+func (v *view) index() int { return min(v.progress.Step, max(len(v.Spec.Steps)-1, 0)) }
+
 func (v *view) stepAt(index int) v1alpha1.Step {
 	if len(v.Spec.Steps) == 0 {
 		return v1alpha1.Step{}
@@ -47,7 +50,7 @@ func (v *view) enter(p *Plan, index int) *Plan {
 	traffic := v.stepTraffic(step)
 	p.Status.State = v1alpha1.StateProgressing
 	p.Reason = v1alpha1.ReasonProgressing
-	p.Why = fmt.Sprintf("step %s: %s", v.position(index), traffic.Asked())
+	p.Why = fmt.Sprintf("step %s: %s%s", v.position(index), traffic.Asked(), v.proof())
 	p.Status.WaitingFor = "the mesh to take the step's traffic"
 	if traffic.Weight > v.total()/2 {
 		p.Actions = append(p.Actions, v.protected(v.want, v.candidate)...)
@@ -58,6 +61,14 @@ func (v *view) enter(p *Plan, index int) *Plan {
 		Event:    v1alpha1.ReasonStepEntered,
 	})
 	return p
+}
+
+// proof tells how the step that is being left was passed; empty where nothing was weighed.
+func (v *view) proof() string {
+	if v.progress.Phase != PhaseStep || v.Verdict == nil || !v.weighs(v.step()) || v.leftUnproven(v.step()) {
+		return ""
+	}
+	return fmt.Sprintf("; step %s passed: %s", v.position(v.index()), v.Verdict.Message)
 }
 
 // protected is the write that gives a copy which takes more than half of the traffic what keeps the workload's pods in
@@ -86,7 +97,7 @@ func advance(v *view) *Plan {
 	if v.progress.Phase != PhaseStep {
 		return nil
 	}
-	index := min(v.progress.Step, max(len(v.Spec.Steps)-1, 0))
+	index := v.index()
 	step := v.stepAt(index)
 	p := doing(v1alpha1.StateProgressing, v1alpha1.ReasonProgressing, fmt.Sprintf("step %s", v.position(index)))
 	if !v.settled(p) {
