@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weighlock/weighlock/local/fetch"
 	"github.com/weighlock/weighlock/local/shop"
@@ -23,7 +24,7 @@ func TestFiles_AreTheCanarysShopWithTheRolloutOfAnotherExample(t *testing.T) {
 		t.Errorf("the shop is not of the version:\n%s", canary["shop.yaml"])
 	}
 	seen := []string{canary["rollout.yaml"]}
-	for _, example := range []string{"blue-green", "tenants", "shadow", "all"} {
+	for _, example := range []string{"blue-green", "tenants", "shadow", "all", "slow-release"} {
 		files, err := shop.Files(root, example, shop.Version{Name: "7", ErrorRate: 0.25})
 		if err != nil {
 			t.Fatal(err)
@@ -36,6 +37,21 @@ func TestFiles_AreTheCanarysShopWithTheRolloutOfAnotherExample(t *testing.T) {
 			t.Errorf("%s has no Rollout of its own", example)
 		}
 		seen = append(seen, rollout)
+	}
+}
+
+func TestFiles_HaveTheVersionsArguments(t *testing.T) {
+	t.Parallel()
+	root, err := fetch.Root("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := shop.Files(root, shop.Canary, shop.Version{Name: "7", ErrorRate: 0.05, P99: 40 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(files["shop.yaml"], "args: [--version=7, --error-rate=0.05, --latency-p99=40ms]\n") {
+		t.Errorf("the shop is not of the version:\n%s", files["shop.yaml"])
 	}
 }
 
