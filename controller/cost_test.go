@@ -96,13 +96,21 @@ type measurements struct {
 	requests atomic.Int64
 }
 
-// Measure counts requests without errors: too few for a verdict.
-func (m *measurements) Measure(_ context.Context, query analysis.Query) (analysis.Measurement, error) {
-	n := float64(m.requests.Add(1))
-	return analysis.Measurement{
-		Since: query.Since, Latest: query.Now,
-		Incumbent: analysis.Counts{Requests: 9 * n}, Candidate: analysis.Counts{Requests: n},
-	}, nil
+// Open begins a stream of a few requests without errors: too few for a verdict.
+func (m *measurements) Open(analysis.Query) (analysis.Stream, error) { return m, nil }
+
+// Next has no candidate's request after the first ones.
+func (m *measurements) Next(_ context.Context, until time.Time) ([]analysis.Block, error) {
+	block := analysis.Block{From: until.Add(-time.Second), At: until, Paired: true, Incumbent: analysis.Counts{Requests: 9}}
+	if m.requests.Add(1) < 5 {
+		block.Candidate.Requests = 1
+	}
+	return []analysis.Block{block}, nil
+}
+
+// Evaluate is not asked of it.
+func (m *measurements) Evaluate(context.Context, analysis.Evaluation) ([]analysis.Sample, error) {
+	return nil, nil
 }
 
 func newCounted(t *testing.T, resync time.Duration) *counted {

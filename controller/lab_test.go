@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -367,24 +368,59 @@ func (l *lab) tail(n int) string {
 	return text.String()
 }
 
-// table is a provider of metrics and a judge that go by the lab's table of bad candidates.
+// table is a provider of metrics that goes by the lab's table of bad candidates.
 type table struct{ lab *lab }
 
-// Measure counts an error where the candidate fails in the present step.
-func (m table) Measure(_ context.Context, query analysis.Query) (analysis.Measurement, error) {
-	var out analysis.Measurement
-	image, _ := m.lab.images.Load(query.Candidate.Service)
-	name, _ := image.(string)
-	if step, bad := m.lab.bad[name]; bad && m.lab.step.Load() >= step {
-		out.Candidate.Errors = 1
-	}
-	return out, nil
+// Open begins a stream of what a candidate does.
+func (m table) Open(query analysis.Query) (analysis.Stream, error) {
+	return &scrapes{lab: m.lab, query: query, last: query.Since}, nil
 }
 
-// Judge fails a candidate that has errors.
-func (m table) Judge(_ v1alpha1.Analysis, measurement analysis.Measurement) (analysis.Verdict, error) {
-	if measurement.Candidate.Errors > 0 {
-		return analysis.Verdict{Outcome: v1alpha1.OutcomeFail, Message: "errors"}, nil
+// Evaluate is not asked of it.
+func (m table) Evaluate(context.Context, analysis.Evaluation) ([]analysis.Sample, error) {
+	return nil, errors.New("no rollout of the lab has a threshold")
+}
+
+// scrapes are enough requests for a verdict at each look, half of which fail where the candidate does in the present step.
+type scrapes struct {
+	lab   *lab
+	query analysis.Query
+	last  time.Time
+}
+
+// Next tells what was done since the last look, if any time has passed.
+func (s *scrapes) Next(_ context.Context, until time.Time) ([]analysis.Block, error) {
+	if !until.After(s.last) && s.last != s.query.Since {
+		return nil, nil
 	}
-	return analysis.Verdict{Outcome: v1alpha1.OutcomePass, Message: "no errors"}, nil
+	block := analysis.Block{From: s.last, At: until, Paired: true}
+	s.last = until
+	spec := s.lab.rollout.Spec
+	step := spec.Steps[min(int(s.lab.step.Load()), len(spec.Steps)-1)]
+	share := 0.5
+	if step.Weight != nil && *step.Weight > 0 {
+		share = float64(*step.Weight) / 100
+	}
+	const all = 100_000
+	block.Incumbent = replies((1-share)*all, 0)
+	if s.query.Candidate.Service == "" {
+		return []analysis.Block{block}, nil
+	}
+	failing := 0.0
+	image, _ := s.lab.images.Load(s.query.Candidate.Service)
+	name, _ := image.(string)
+	if from, bad := s.lab.bad[name]; bad && s.lab.step.Load() >= from {
+		failing = 0.5
+	}
+	block.Candidate = replies(share*all, failing)
+	if s.query.Mirrored {
+		block.Incumbent, block.Candidate = replies(all, 0), replies(share*all, failing)
+	}
+	return []analysis.Block{block, block, block, block}, nil
+}
+
+func replies(requests, failing float64) analysis.Counts {
+	return analysis.Counts{Requests: requests, Errors: math.Round(requests * failing), Buckets: []analysis.Bucket{
+		{UpperEdge: 10 * time.Millisecond, Count: math.Round(requests * 0.9)}, {UpperEdge: analysis.Unbounded, Count: requests},
+	}}
 }

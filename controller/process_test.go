@@ -69,7 +69,7 @@ func (l *lab) start(t *testing.T, name string, upTo int) *process {
 	if l.without {
 		p.view.hidden[schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingAdmissionPolicy"}] = true
 	}
-	watched, err := monitor.New(table{l}, table{l}, l.clock, monitor.Options{Workers: 1})
+	watched, err := monitor.New(table{l}, l.clock, monitor.Options{Workers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func (p *process) answer() (string, error) {
 	deadline := time.Now().Add(10 * time.Second)
 	for time.Now().Before(deadline) {
 		if answer, known := p.monitor.Latest(client.ObjectKeyFromObject(p.lab.rollout).String()); known {
-			return answer.ID, nil
+			return answer.Stage, nil
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/weighlock/weighlock/analysis"
 	"github.com/weighlock/weighlock/analysis/monitor"
+	"github.com/weighlock/weighlock/analysis/template"
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/rollout"
 	"github.com/weighlock/weighlock/router"
@@ -28,8 +28,10 @@ type observation struct {
 	// seen are the states of the Rollout and the workload.
 	seen []rollout.Seen
 	// kinds of the routes.
-	kinds  []client.Object
-	answer *monitor.Answer
+	kinds []client.Object
+	// criteria of the analysis, in which templates are resolved; nil without an analysis that makes sense.
+	criteria *template.Resolved
+	answer   *monitor.Answer
 }
 
 // observe gathers, from caches, what a plan is made from.
@@ -56,6 +58,9 @@ func (r *RolloutReconciler) observe(ctx context.Context, obj *v1alpha1.Rollout) 
 	}
 	if o.snapshot.Obstacle == nil {
 		o.snapshot.Obstacle = stepObstacle(obj.Spec.Steps, o.routers)
+	}
+	if err := r.observeCriteria(ctx, obj, o); err != nil {
+		return nil, err
 	}
 	r.observeVerdict(obj, o)
 	return o, nil
@@ -196,70 +201,6 @@ func inexpressible(step v1alpha1.Step, can router.Capabilities) string {
 		return cmp.Or(can.NoMirror, "the router can't mirror requests: leave the shadow step out, or use a router that can")
 	}
 	return ""
-}
-
-// observeVerdict takes the newest answer to the present step's question.
-func (r *RolloutReconciler) observeVerdict(obj *v1alpha1.Rollout, o *observation) {
-	answer, known := r.Monitor.Latest(keyOf(obj))
-	if !known || answer.ID != questionID(o.snapshot.Route) {
-		return
-	}
-	o.answer = &answer
-	switch {
-	case answer.Err == nil:
-	case answer.IsFieldError():
-		if o.snapshot.Obstacle == nil {
-			o.snapshot.Obstacle = &workload.Problem{Reason: v1alpha1.ReasonInvalidAnalysis, Message: answer.Err.Error()}
-		}
-		return
-	default:
-		o.snapshot.Outage = answer.Err.Error()
-	}
-	o.snapshot.Verdict, o.snapshot.Measured = &answer.Verdict, &answer.Newest
-	o.snapshot.MeasuredLate = answer.Late
-}
-
-// weigh asks the present step's question, or stops asking.
-func (r *RolloutReconciler) weigh(obj *v1alpha1.Rollout, o *observation, plan rollout.Plan) {
-	route := o.snapshot.Route
-	if !plan.Weigh || route.Progress == nil || obj.Spec.Analysis == nil {
-		r.Monitor.Forget(keyOf(obj))
-		return
-	}
-	incumbent := ""
-	if route.Progress.OnCopy {
-		incumbent = route.Progress.Incumbent
-	}
-	question := monitor.Question{ID: questionID(route), Criteria: *obj.Spec.Analysis}
-	question.Query = analysis.Query{
-		Source: obj.Spec.Analysis.Metrics, Since: route.TakenAt, Latency: obj.Spec.Analysis.Latency != nil,
-		Incumbent: o.measured(incumbent), Candidate: o.measured(route.Progress.Candidate), Mirrored: plan.Weighed.Mirrors(),
-	}
-	if source := obj.Spec.Analysis.Metrics; len(plan.Weighed.Match) > 0 && o.snapshot.RestToRoot && (source == nil || source.Counters == nil) {
-		// What doesn't match goes past the incumbent's track service, and the mesh counts it on the root Service's.
-		question.Query.Incumbent.Service = o.ref.Service
-	}
-	if obj.Spec.Analysis.Interval != nil {
-		question.Interval = obj.Spec.Analysis.Interval.Duration
-	}
-	r.Monitor.Watch(keyOf(obj), question)
-}
-
-// measured names a track to the metrics provider.
-func (o *observation) measured(track string) analysis.Track {
-	state := o.track(track)
-	if state == nil {
-		return analysis.Track{}
-	}
-	return analysis.Track{Namespace: o.ref.Namespace, Service: state.Service, Workload: state.Name, Port: o.ref.Port}
-}
-
-// questionID names what is asked about a route: another step has another one, and the same step again too.
-func questionID(route rollout.Route) string {
-	if route.Progress == nil {
-		return ""
-	}
-	return fmt.Sprintf("%s/%d/%d", route.Progress.Candidate, route.Progress.Step, route.TakenAt.UnixNano())
 }
 
 func keyOf(obj *v1alpha1.Rollout) string { return obj.Namespace + "/" + obj.Name }

@@ -38,6 +38,7 @@ func (r *RolloutReconciler) report(ctx context.Context, obj *v1alpha1.Rollout, o
 	status := plan.Status
 	status.Conditions = was.Conditions
 	status.ObservedGeneration = obj.Generation
+	o.record(was.AnalysisHistory, &status, obj.Spec)
 	if o.answer != nil && status.Traffic != nil && status.Step != nil {
 		if share, measured := o.answer.Measurement.Share().Of(); measured {
 			status.Traffic.Measured = fmt.Sprintf("%.1f%%", share*100)

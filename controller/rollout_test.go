@@ -63,7 +63,7 @@ func runRollouts(t *testing.T, namespace string, w wiring) *record.FakeRecorder 
 	t.Helper()
 	events := record.NewFakeRecorder(1000)
 	startManager(t, namespace, w, func(mgr ctrl.Manager) error {
-		watch, err := monitor.New(w.provider, analysis.Threshold{}, clock.RealClock{}, monitor.Options{
+		watch, err := monitor.New(w.provider, clock.RealClock{}, monitor.Options{
 			OnChange: func(key string) {
 				if w.changes != nil {
 					w.changes <- controller.ChangeOf(key)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/fluxcd/pkg/runtime/predicates"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -34,6 +33,7 @@ const (
 	byLabel    = "label"
 	byWorkload = "workload"
 	byService  = "service"
+	byTemplate = "template"
 )
 
 // RolloutOptions say how Rollouts are worked on.
@@ -53,6 +53,7 @@ func (r *RolloutReconciler) SetupWithManager(mgr ctrl.Manager, opts RolloutOptio
 		byLabel:    func(o client.Object) []string { return []string{naming.LabelValue(o.GetName())} },
 		byWorkload: func(o client.Object) []string { return []string{o.(*v1alpha1.Rollout).Spec.Workload.Name} },
 		byService:  func(o client.Object) []string { return []string{o.(*v1alpha1.Rollout).Spec.Service.Name} },
+		byTemplate: func(o client.Object) []string { return templatesOf(o.(*v1alpha1.Rollout)) },
 	} {
 		if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.Rollout{}, name, extract); err != nil {
 			return fmt.Errorf("indexing Rollouts by %s: %w", name, err)
@@ -69,6 +70,7 @@ func (r *RolloutReconciler) SetupWithManager(mgr ctrl.Manager, opts RolloutOptio
 			UpdateFunc: func(e event.UpdateEvent) bool { return deployment.Changed(e.ObjectOld, e.ObjectNew) },
 		}))
 	}
+	build = build.Watches(&v1alpha1.AnalysisTemplate{}, handler.EnqueueRequestsFromMapFunc(r.judgedBy))
 	if opts.Changes != nil {
 		build = build.WatchesRawSource(source.Channel(opts.Changes, &handler.EnqueueRequestForObject{}))
 	}
@@ -103,25 +105,39 @@ func (r *RolloutReconciler) concernedBy(ctx context.Context, subjects ...deploym
 		}
 		subjects = append(subjects, copies...)
 	}
-	found := map[types.NamespacedName]struct{}{}
+	found := map[reconcile.Request]struct{}{}
 	for _, subject := range subjects {
 		for index, value := range map[string]string{byLabel: subject.Rollout, byWorkload: subject.Workload, byService: subject.Service} {
 			if value == "" {
 				continue
 			}
-			var list v1alpha1.RolloutList
-			if err := r.Client.List(ctx, &list, client.InNamespace(subject.Namespace), client.MatchingFields{index: value}); err != nil {
-				ctrl.LoggerFrom(ctx).Error(err, "listing the rollouts that an event concerns", "index", index)
-				continue
-			}
-			for i := range list.Items {
-				found[client.ObjectKeyFromObject(&list.Items[i])] = struct{}{}
+			for _, key := range r.indexed(ctx, subject.Namespace, index, value) {
+				found[key] = struct{}{}
 			}
 		}
 	}
 	requests := make([]reconcile.Request, 0, len(found))
 	for key := range found {
-		requests = append(requests, reconcile.Request{NamespacedName: key})
+		requests = append(requests, key)
+	}
+	return requests
+}
+
+// judgedBy lists the Rollouts that name an AnalysisTemplate.
+func (r *RolloutReconciler) judgedBy(ctx context.Context, obj client.Object) []reconcile.Request {
+	return r.indexed(ctx, obj.GetNamespace(), byTemplate, obj.GetName())
+}
+
+// indexed lists the Rollouts of a namespace with a value in an index.
+func (r *RolloutReconciler) indexed(ctx context.Context, namespace, index, value string) []reconcile.Request {
+	var list v1alpha1.RolloutList
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{index: value}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing the rollouts that an event concerns", "index", index)
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 	}
 	return requests
 }

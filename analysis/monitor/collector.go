@@ -22,6 +22,8 @@ var (
 	shareDesc    = description("candidate_traffic_ratio", "Part of the users' requests that the candidate got since the step began.")
 	verdictDesc  = description("verdict", "1 for the outcome of the analysis, 0 for the others.", "outcome")
 	outageDesc   = description("metrics_outage", "1 while the rollout's metrics can't be had.")
+	evidenceDesc = description("evidence", "By how much what was seen is likelier if the candidate is worse: 100 rolls back.")
+	blocksDesc   = description("blocks", "Blocks of scrapes that were weighed since the rollout began.")
 )
 
 // collector exports what is known when it is asked: what was forgotten is gone without further doing.
@@ -29,7 +31,7 @@ type collector struct{ monitor *Monitor }
 
 // Describe sends the descriptions of all metrics.
 func (c collector) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{requestsDesc, errorsDesc, latencyDesc, shareDesc, verdictDesc, outageDesc} {
+	for _, desc := range []*prometheus.Desc{requestsDesc, errorsDesc, latencyDesc, shareDesc, verdictDesc, outageDesc, evidenceDesc, blocksDesc} {
 		descriptions <- desc
 	}
 }
@@ -58,6 +60,8 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 			gauge(verdictDesc, truth(answer.Verdict.Outcome == outcome), string(outcome))
 		}
 		gauge(outageDesc, truth(answer.Err != nil))
+		gauge(evidenceDesc, answer.Verdict.Evidence)
+		gauge(blocksDesc, float64(answer.Verdict.Blocks))
 	}
 }
 

@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/weighlock/weighlock/analysis"
+	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
 const (
@@ -36,10 +36,9 @@ type Options struct {
 	Log logr.Logger
 }
 
-// Monitor asks for measurements at intervals, and keeps the newest verdicts. It is safe for concurrent use.
+// Monitor looks at the metrics at intervals, and keeps the newest verdicts. It is safe for concurrent use.
 type Monitor struct {
 	provider analysis.Provider
-	judge    analysis.Judge
 	clock    clock.WithTicker
 	options  Options
 
@@ -51,25 +50,27 @@ type Monitor struct {
 // watch is a question and what is known of it.
 type watch struct {
 	question Question
+	// resting says that nothing is asked at present.
+	resting bool
+	// weighing is touched by one poll at a time only.
+	weighing weighing
 	answer   Answer
 	answered bool
 	// told is the answer that OnChange spoke of last.
-	told Answer
-	// early is what was measured first after analysis.ShareGrace; nil before.
-	early    *analysis.Measurement
+	told     Answer
 	reported report
 	failures int
 }
 
 // New makes a Monitor; Start sets it to work.
-func New(provider analysis.Provider, judge analysis.Judge, clock clock.WithTicker, options Options) (*Monitor, error) {
+func New(provider analysis.Provider, clock clock.WithTicker, options Options) (*Monitor, error) {
 	if options.Workers <= 0 {
 		options.Workers = defaultWorkers
 	}
 	if options.OnChange == nil {
 		options.OnChange = func(string) {}
 	}
-	m := &Monitor{provider: provider, judge: judge, clock: clock, options: options, watched: map[string]*watch{}}
+	m := &Monitor{provider: provider, clock: clock, options: options, watched: map[string]*watch{}}
 	if options.Registerer != nil {
 		if err := options.Registerer.Register(collector{m}); err != nil {
 			return nil, fmt.Errorf("registering the metrics of rollouts: %w", err)
@@ -78,33 +79,44 @@ func New(provider analysis.Provider, judge analysis.Judge, clock clock.WithTicke
 	return m, nil
 }
 
-// Watch has a rollout's question asked from now on, in the place of the one before. Saying the same again changes nothing. The
-// key is namespace/name.
+// Watch has a rollout's question asked from now on. When it continues the one before, what was found stays; else all is weighed from
+// its first stage on. Saying the same again changes nothing. The key is namespace/name.
 func (m *Monitor) Watch(key string, question Question) {
 	question = question.copied()
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if known := m.watched[key]; known != nil && known.question.same(question) {
+	known := m.watched[key]
+	switch {
+	case known == nil || !question.continues(known.question):
+		m.watched[key] = &watch{question: question, weighing: weighing{provider: m.provider}}
+	case known.resting || len(question.Stages) > len(known.question.Stages):
+		known.question, known.resting = question, false
+	default:
+		known.question = question
 		return
 	}
-	m.watched[key] = &watch{question: question}
 	if m.queue != nil {
 		m.queue.Add(key)
 	}
 }
 
-// Latest returns the newest answer to the present question that had something new to act on; false while there is none. But for
+// Rest has nothing asked for a rollout until it is watched again. What was found stays.
+func (m *Monitor) Rest(key string) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if known := m.watched[key]; known != nil {
+		known.resting = true
+	}
+}
+
+// Latest returns the newest answer on the present stage that had something new to act on; false while there is none. But for
 // what was measured since, it is the same until there is another, so that who reports it does so once, however often he looks.
 func (m *Monitor) Latest(key string) (Answer, bool) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	if known := m.watched[key]; known != nil && known.answered {
+	if known := m.watched[key]; known != nil && known.answered && known.told.Stage == known.question.present().ID {
 		answer := known.told
-		answer.Newest = known.answer.Measurement
-		if known.early != nil {
-			late := answer.Newest.After(*known.early)
-			answer.Late = &late
-		}
+		answer.Newest, answer.Late = known.answer.Newest, known.answer.Late
 		return answer, true
 	}
 	return Answer{}, false
@@ -160,25 +172,23 @@ func (m *Monitor) next(ctx context.Context, queue workqueue.TypedDelayingInterfa
 	return true
 }
 
-// poll asks a rollout's question once, and returns when to ask again; 0 for never.
+// poll asks a rollout's question once, and returns when to ask again; 0 for not before it is watched anew.
 func (m *Monitor) poll(ctx context.Context, key string) time.Duration {
 	m.mutex.Lock()
 	asked := m.watched[key]
-	m.mutex.Unlock()
-	if asked == nil {
+	if asked == nil || asked.resting {
+		m.mutex.Unlock()
 		return 0
 	}
 	question := asked.question
-	question.Query.Now = m.clock.Now()
+	m.mutex.Unlock()
+	now := m.clock.Now()
 	limited, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	measurement, err := m.provider.Measure(limited, question.Query)
-	var verdict analysis.Verdict
+	err := asked.weighing.advance(limited, question, now)
+	var answer Answer
 	if err == nil {
-		verdict, err = m.judge.Judge(question.Criteria, measurement)
-	}
-	if err == nil && verdict.Outcome != outcomeFail { // bad replies stay bad, however old
-		err = stale(question, measurement)
+		answer = asked.weighing.answer(question, now)
 	}
 	if ctx.Err() != nil {
 		return 0 // the controller is stopping: its own end is no outage
@@ -189,14 +199,14 @@ func (m *Monitor) poll(ctx context.Context, key string) time.Duration {
 		return question.Interval // asked anew meanwhile, or forgotten: then the next poll ends it
 	}
 	before := asked.answer.Err
-	asked.take(question.Query.Now, measurement, verdict, err)
+	asked.take(question, answer, now, err)
 	changed := asked.reported.update(asked.answer)
 	if changed {
 		asked.told = asked.answer
 	}
-	pause := asked.pause()
+	pause, known := asked.pause(), asked.answer.Err
 	m.mutex.Unlock()
-	m.logOutage(key, before, err)
+	m.logOutage(key, before, known)
 	if changed {
 		m.options.OnChange(key)
 	}
@@ -212,30 +222,34 @@ func (m *Monitor) logOutage(key string, before, now error) {
 	}
 }
 
-// take makes an answer of what was found.
-func (w *watch) take(at time.Time, measurement analysis.Measurement, verdict analysis.Verdict, err error) {
-	answer := Answer{ID: w.question.ID, Verdict: verdict, Measurement: measurement, At: at, Err: err}
+// take keeps an answer, or makes one of an error.
+func (w *watch) take(question Question, answer Answer, at time.Time, err error) {
 	if err != nil {
-		answer.Verdict, answer.Measurement, answer.Since = w.unavailable(err), w.answer.Measurement, w.answer.Since
+		answer = w.answer
+		if stage := question.present().ID; stage != answer.Stage {
+			answer = Answer{Stage: stage, Verdict: analysis.Verdict{}, Left: answer.Left}
+		}
+		answer.At, answer.Err = at, err
+	}
+	if answer.Err == nil {
+		w.failures = 0
+	} else {
+		w.failures++
+		answer.Verdict = unavailable(answer)
+		answer.Since = w.answer.Since
 		if w.answer.Err == nil {
 			answer.Since = at
-		}
-		w.failures++
-	} else {
-		w.failures = 0
-		if w.early == nil && !at.Before(w.question.Query.Since.Add(analysis.ShareGrace)) {
-			w.early = &measurement
 		}
 	}
 	w.answer, w.answered = answer, true
 }
 
 // unavailable is the verdict of an outage.
-func (w *watch) unavailable(err error) analysis.Verdict {
-	if w.answer.Verdict.Outcome == outcomeFail {
-		return w.answer.Verdict
+func unavailable(answer Answer) analysis.Verdict {
+	if answer.Verdict.Outcome == v1alpha1.OutcomeFail {
+		return answer.Verdict
 	}
-	return analysis.Verdict{Outcome: outcomeInconclusive, Message: "no verdict without numbers: " + err.Error()}
+	return analysis.Verdict{Outcome: v1alpha1.OutcomeInconclusive, Message: "no verdict without numbers: " + answer.Err.Error()}
 }
 
 // pause grows with each failure, so that a server that is away does not keep the workers from the others.
@@ -245,23 +259,4 @@ func (w *watch) pause() time.Duration {
 		pause *= 2
 	}
 	return max(w.question.Interval, min(pause, longestBackOff))
-}
-
-// stale returns an error when the newest sample is too old to go by.
-func stale(question Question, measurement analysis.Measurement) error {
-	const oldest = 3 * time.Minute
-	if measurement.Latest.IsZero() {
-		return nil
-	}
-	age := question.Query.Now.Sub(measurement.Latest)
-	if age <= max(oldest, 3*question.Interval) {
-		return nil
-	}
-	return fmt.Errorf("the newest sample is %s old: is the mesh still scraped?", age.Round(time.Second))
-}
-
-// IsFieldError says whether only an edit of the Rollout helps.
-func (a Answer) IsFieldError() bool {
-	_, is := errors.AsType[*analysis.FieldError](a.Err)
-	return is
 }

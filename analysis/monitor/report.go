@@ -2,40 +2,71 @@ package monitor
 
 import (
 	"math"
+	"strings"
 
 	"github.com/weighlock/weighlock/analysis"
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
 const (
-	outcomeFail         = v1alpha1.OutcomeFail
-	outcomeInconclusive = v1alpha1.OutcomeInconclusive
-
 	// A share has moved if it did by a point, and by more than chance would: beyond 3.29 standard errors lies
 	// one in a thousand.
 	shareMoved     = 0.01
 	standardErrors = 3.29
+
+	// Evidence is news when it is another quarter of the way to a verdict.
+	quarters = 4
+	// convicts is the evidence that does.
+	convicts = 100
 )
 
 // report is what the controller was told last.
 type report struct {
 	said    bool
+	stage   string
 	outcome v1alpha1.Outcome
 	outage  bool
 	share   float64
 	shared  bool
+	// metrics are the outcomes of each, and left the number of stages that were left.
+	metrics string
+	left    int
+	// least and evidence are how far the verdict is to a Pass and to a Fail, in quarters.
+	least, evidence int
 }
 
 // update says whether an answer has news, and takes it as told then.
 func (r *report) update(answer Answer) bool {
-	outage := answer.Err != nil
-	share, shared := answer.Measurement.Share().Of()
-	news := !r.said || answer.Verdict.Outcome != r.outcome || outage != r.outage ||
-		shared != r.shared || (shared && r.moved(answer.Measurement, share))
-	if news {
-		*r = report{said: true, outcome: answer.Verdict.Outcome, outage: outage, share: share, shared: shared}
+	now := reportOf(answer)
+	moved := r.shared && now.shared && r.moved(answer.Measurement, now.share)
+	if now.shared == r.shared && !moved {
+		now.share = r.share
 	}
-	return news
+	if now.stage == r.stage { // what goes to and fro is no news
+		now.least, now.evidence = max(now.least, r.least), max(now.evidence, r.evidence)
+	}
+	if now == *r {
+		return false
+	}
+	*r = now
+	return true
+}
+
+func reportOf(answer Answer) report {
+	now := report{said: true, stage: answer.Stage, outcome: answer.Verdict.Outcome, outage: answer.Err != nil, left: len(answer.Left), least: quarters}
+	now.share, now.shared = answer.Measurement.Share().Of()
+	var outcomes strings.Builder
+	for _, metric := range answer.Verdict.Metrics {
+		outcomes.WriteString(string(metric.Outcome[:min(1, len(metric.Outcome))]))
+		if !metric.DryRun {
+			now.least = min(now.least, int(quarters*metric.Progress))
+		}
+	}
+	now.metrics = outcomes.String()
+	if answer.Verdict.Evidence > 1 {
+		now.evidence = int(quarters * min(1, math.Log(answer.Verdict.Evidence)/math.Log(convicts)))
+	}
+	return now
 }
 
 func (r *report) moved(measurement analysis.Measurement, share float64) bool {

@@ -23,7 +23,6 @@ import (
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/weighlock/weighlock/analysis"
 	"github.com/weighlock/weighlock/analysis/monitor"
 	"github.com/weighlock/weighlock/analysis/prometheus"
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -116,7 +115,7 @@ func setupRollouts(mgr ctrl.Manager, opts options, recorder *events.Recorder, me
 		return fmt.Errorf("--prometheus-address: %w", err)
 	}
 	changes := make(chan event.GenericEvent, changesBuffer)
-	watch, err := monitor.New(provider, analysis.Threshold{}, clock.RealClock{}, monitor.Options{
+	watch, err := monitor.New(provider, clock.RealClock{}, monitor.Options{
 		Workers:    opts.concurrent,
 		OnChange:   func(key string) { changes <- controller.ChangeOf(key) },
 		Registerer: ctrlmetrics.Registry,

@@ -1,0 +1,72 @@
+package controller
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/rollout"
+)
+
+// longestHistory is how many steps the status tells of.
+const longestHistory = 50
+
+// history is what there is to tell of the steps of the rollout that runs, or ran last, with the present step as its last one. It is
+// what the weighing of a rollout is repeated from after a restart.
+func (o *observation) history(known []v1alpha1.AnalysisRecord) []v1alpha1.AnalysisRecord {
+	route := o.snapshot.Route
+	progress := route.Progress
+	if progress == nil {
+		return known
+	}
+	history := slices.Clone(known)
+	last := len(history) - 1
+	if progress.Phase != rollout.PhaseStep {
+		if last >= 0 && history[last].Until == nil {
+			left := metav1.NewMicroTime(route.WrittenAt)
+			history[last].Until = &left
+		}
+		return history
+	}
+	if !route.Taken {
+		return history
+	}
+	since := sinceOf(route)
+	present := v1alpha1.AnalysisRecord{Candidate: progress.Candidate, Step: int32(progress.Step), Since: metav1.NewMicroTime(since)} //nolint:gosec // At most 50.
+	if last >= 0 && (history[last].Candidate != present.Candidate || history[last].Step > present.Step) {
+		history, last = nil, -1 // another rollout
+	}
+	if last < 0 || !history[last].Since.Time.Equal(since) || history[last].Step != present.Step {
+		if last >= 0 && history[last].Until == nil {
+			left := metav1.NewMicroTime(route.WrittenAt)
+			history[last].Until = &left
+		}
+		history = append(history, present)
+	}
+	return history[max(0, len(history)-longestHistory):]
+}
+
+// record brings the history in a status up to date.
+func (o *observation) record(was []v1alpha1.AnalysisRecord, status *v1alpha1.RolloutStatus, spec v1alpha1.RolloutSpec) {
+	history := o.history(was)
+	for i := range history {
+		record := &history[i]
+		if int(record.Step) < len(spec.Steps) && record.Until == nil {
+			step := spec.Steps[record.Step]
+			record.Name, record.Traffic = step.Name, o.snapshot.TrafficOf(step).Asked()
+		}
+		if o.answer == nil {
+			continue
+		}
+		id := stageName(record.Candidate, int(record.Step), record.Since.Time)
+		verdict, left := o.answer.Left[id]
+		if !left && id == o.answer.Stage {
+			verdict = o.answer.Verdict
+		}
+		if verdict.Outcome != "" {
+			record.Outcome, record.Message = verdict.Outcome, verdict.Message
+		}
+	}
+	status.AnalysisHistory = history
+}
