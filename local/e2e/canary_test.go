@@ -35,7 +35,11 @@ func TestCanary_RollsABadCommitBackWithinASecond(t *testing.T) {
 	if late := hurt.LastReply.Sub(restored); late > time.Second {
 		t.Errorf("the candidate still answered %v after Envoy had taken the rollback", late)
 	}
-	t.Logf("%v from the first bad reply to 0%% on Envoy, %v after the decision", restored.Sub(*hurt.FirstFailure), restored.Sub(view.Progress.WrittenAt))
+	took := restored.Sub(*hurt.FirstFailure)
+	t.Logf("%v from the first bad reply to 0%% on Envoy, %v after the decision: %s", took, restored.Sub(view.Progress.WrittenAt), view.Progress.Reason)
+	if took > 30*time.Second {
+		t.Errorf("users met the bad version for %v from its first bad reply on, want 30s at most", took)
+	}
 	r.samePods(before)
 	status := r.last.Rollout.Status
 	if status.State != "RolledBack" || status.Candidate == nil || status.Candidate.Commit != commit || status.Candidate.Failed == "" {

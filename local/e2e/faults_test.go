@@ -33,7 +33,7 @@ type fault struct {
 }
 
 // shorter is patient, and has drains as short as they need to be here.
-var shorter = strings.NewReplacer("threshold: 1s", "threshold: 10s", `slo: "99"`, `slo: "95"`, "quantile: p99", "quantile: p95", "abortDelay: 5s", "abortDelay: 2s")
+var shorter = edited("abortDelay: 5s", "abortDelay: 2s")
 
 // underFault brings a good version as far as its first step, under load.
 func underFault(t *testing.T, namespace, example, first string) *fault {

@@ -57,9 +57,16 @@ func TestMain(m *testing.M) {
 
 // patient lets requests take as long as they may on a machine with other work,
 // and asks for less, which fewer requests show: neither the machine's speed nor
-// a version's quality is what is tried. The candidate is compared with the
-// incumbent all the same.
-var patient = strings.NewReplacer("threshold: 1s", "threshold: 10s", `slo: "99"`, `slo: "95"`, "quantile: p99", "quantile: p95")
+// a version's quality is what is tried. One rollout in some hundreds may convict
+// a good version for its latency; the margin leaves that to the test of it.
+var patient = edited()
+
+// edited edits examples as patient does, and else as the pairs say.
+func edited(pairs ...string) *strings.Replacer {
+	return strings.NewReplacer(append(pairs,
+		"threshold: 1s", "threshold: 10s", "quantile: p99", "quantile: p95", `slo: "99"`, `slo: "95"`,
+		"warmUp: 5s", "warmUp: 5s\n      margin: \"3\"")...)
+}
 
 // asWritten leaves an example as it is.
 var asWritten = strings.NewReplacer()
