@@ -154,7 +154,7 @@ func (e *Engine) Add(block *Block, warm bool) {
 			continue
 		}
 		e.events[0] = tracks{math.Round(candidate.Bad), math.Round(incumbent.Bad)}
-		ready := e.ratios[i].add(e.stage, tracks{math.Round(candidate.Total), math.Round(incumbent.Total)}, e.events, block.Paired)
+		ready := e.ratios[i].add(e.stage, tracks{math.Round(candidate.Total), math.Round(incumbent.Total)}, e.events, block.Ratios[i].Paired)
 		e.ratios[i].ready = e.ratios[i].ready || ready
 	}
 	e.weigh(false)

@@ -41,12 +41,15 @@ type harm struct {
 	psi0 float64
 	// spread divides the logs: a power below one of a factor of mean at most 1 has such a mean too (Jensen).
 	spread spread
-	// most is the largest log that one block adds, so that one scrape never convicts.
+	// most is the largest log that one block adds, so that one scrape never convicts. From the first on, two can.
 	most                float64
 	likelihood, betting *eprocess.Lates
 	// log of the evidence.
 	log float64
 }
+
+// firstWeight is the weight of what begins with the first block, see eprocess.Late.
+const firstWeight = 0.5
 
 // newHarm makes a harm that has seen nothing. Weight is that of the likelihoods in the whole evidence.
 func newHarm(psi0 float64, past spread, weight float64) harm {
@@ -57,7 +60,7 @@ func newHarm(psi0 float64, past spread, weight float64) harm {
 	alternatives = append(alternatives, 1, safeOdds(psi0))
 	return harm{
 		odds: eprocess.NewOdds(psi0, alternatives...), psi0: psi0, spread: past.orNone(),
-		most:       math.Log(1/(alpha*weight)) / 2,
+		most:       math.Log(1/(alpha*weight*firstWeight)) / 2,
 		likelihood: eprocess.NewLates(len(multiples)), betting: eprocess.NewLates(len(bets)),
 	}
 }
