@@ -1,8 +1,8 @@
 package prometheus
 
 import (
-	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -11,85 +11,91 @@ import (
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
-const countersField = "spec.analysis.metrics.counters."
+const countersField = "spec.analysis.source.counters."
 
-// measureCounters asks for the metrics that the Rollout names, track by track.
-func (p *Provider) measureCounters(ctx context.Context, server *server, query analysis.Query) (analysis.Measurement, error) {
-	measurement := analysis.Measurement{Since: query.Since, Mirrored: query.Mirrored}
-	for _, track := range []struct {
-		analysis.Track
-		counts *analysis.Counts
-	}{{query.Incumbent, &measurement.Incumbent}, {query.Candidate, &measurement.Candidate}} {
+// counterFeeds asks for the metrics that the Rollout names.
+func counterFeeds(query *analysis.Query) ([]feed, error) {
+	metrics := query.Source.Counters
+	wanted := []struct {
+		kind        kind
+		field, text string
+	}{{requests, "requests", metrics.Requests}, {failures, "errors", metrics.Errors}, {latency, "latency", metrics.Latency}}
+	var feeds []feed
+	for _, one := range wanted {
+		if one.kind == latency && (!query.Latency || one.text == "") {
+			continue
+		}
+		made, err := trackFeeds(query, feed{kind: one.kind, field: countersField + one.field}, one.text)
+		if err != nil {
+			return nil, err
+		}
+		for i := range made {
+			if one.kind == latency {
+				made[i].ofHistogram(unitOf(metrics))
+			}
+		}
+		feeds = append(feeds, made...)
+	}
+	return feeds, nil
+}
+
+// ratioFeeds asks for the events of further metrics. Totals come first, so that a scrape that shows bad events shows all.
+func ratioFeeds(query *analysis.Query) ([]feed, error) {
+	var feeds []feed
+	for i, ratio := range query.Ratios {
+		all, err := trackFeeds(query, feed{kind: allEvents, ratio: i, field: ratio.Field + ".total"}, ratio.Total)
+		if err != nil {
+			return nil, err
+		}
+		bad, err := trackFeeds(query, feed{kind: badEvents, ratio: i, field: ratio.Field + ".bad"}, ratio.Bad)
+		if err != nil {
+			return nil, err
+		}
+		feeds = append(append(feeds, all...), bad...)
+	}
+	return feeds, nil
+}
+
+// trackFeeds makes a feed for each track from a selector with placeholders.
+func trackFeeds(query *analysis.Query, like feed, text string) ([]feed, error) {
+	template, err := parseSelector(text)
+	if err != nil {
+		return nil, &analysis.FieldError{Field: like.field, Problem: err.Error()}
+	}
+	var feeds []feed
+	for index, track := range [tracks]analysis.Track{query.Incumbent, query.Candidate} {
 		if track.Service == "" {
 			continue
 		}
-		latest, err := p.measureTrack(ctx, server, query, track.Track, track.counts)
+		if track.Workload == "" {
+			track.Workload = track.Service
+		}
+		values, err := placeholders(track)
 		if err != nil {
-			return analysis.Measurement{}, err
+			return nil, &analysis.FieldError{Field: like.field, Problem: fmt.Sprintf("can't be filled in for a track: %s", err)}
 		}
-		if latest.After(measurement.Latest) {
-			measurement.Latest = latest
+		selector, err := template.replace(values)
+		if err != nil {
+			return nil, &analysis.FieldError{Field: like.field, Problem: err.Error()}
 		}
+		made := like
+		made.selector = selector
+		made.claims = []claim{{index, selector}}
+		feeds = append(feeds, made)
 	}
-	return measurement, nil
+	return feeds, nil
 }
 
-func (p *Provider) measureTrack(ctx context.Context, server *server, query analysis.Query, track analysis.Track, counts *analysis.Counts) (time.Time, error) {
-	metrics := query.Source.Counters
-	// Errors first: a scrape that comes between the two questions then adds to the requests alone.
-	failed, err := p.askCounter(ctx, server, query, track, "errors", metrics.Errors, nil)
-	if err != nil {
-		return time.Time{}, err
+// ofHistogram makes a feed one of latencies. Where the buckets of a classic histogram are named, a native one of that name is asked for too:
+// servers can make one of the other.
+func (f *feed) ofHistogram(unit time.Duration) {
+	f.unit, f.apart = unit, []model.LabelName{model.BucketLabel}
+	if native, classic := strings.CutSuffix(f.selector.metric, "_bucket"); classic {
+		f.selector.orMetric = native
 	}
-	all, err := p.askCounter(ctx, server, query, track, "requests", metrics.Requests, nil)
-	if err != nil {
-		return time.Time{}, err
-	}
-	counts.Errors, counts.Requests = failed.sum(), all.sum()
-	if counts.Errors > counts.Requests {
-		return time.Time{}, &analysis.FieldError{Field: countersField + "errors", Problem: fmt.Sprintf(
-			"selects %.0f failures of the %.0f requests of %s: it must select a part of what spec.analysis.metrics.counters.requests does",
-			counts.Errors, counts.Requests, track.Service)}
-	}
-	if query.Latency && metrics.Latency != "" {
-		counts.Buckets, err = p.askHistogram(ctx, server, query, track)
-	}
-	return all.latest, err
 }
 
-func (p *Provider) askHistogram(ctx context.Context, server *server, query analysis.Query, track analysis.Track) ([]analysis.Bucket, error) {
-	metrics := query.Source.Counters
-	seen, err := p.askCounter(ctx, server, query, track, "latency", metrics.Latency, []model.LabelName{model.BucketLabel})
-	if err != nil {
-		return nil, err
-	}
-	histogram := newHistogram(unitOf(*metrics))
-	for _, series := range seen.series {
-		histogram.add(series)
-	}
-	return histogram.buckets(), nil
-}
-
-func (p *Provider) askCounter(ctx context.Context, server *server, query analysis.Query, track analysis.Track, field, text string, apart []model.LabelName) (seen, error) {
-	template, err := parseSelector(text)
-	if err != nil {
-		return seen{}, &analysis.FieldError{Field: countersField + field, Problem: err.Error()}
-	}
-	if track.Workload == "" {
-		track.Workload = track.Service
-	}
-	values, err := placeholders(track)
-	if err != nil {
-		return seen{}, fmt.Errorf("naming the counters of a track: %w", err)
-	}
-	selector, err := template.replace(values)
-	if err != nil {
-		return seen{}, &analysis.FieldError{Field: countersField + field, Problem: err.Error()}
-	}
-	return p.grown(ctx, server, question{selector.String(), apart, query.Since, query.Now})
-}
-
-func unitOf(metrics v1alpha1.CounterMetrics) time.Duration {
+func unitOf(metrics *v1alpha1.CounterMetrics) time.Duration {
 	if metrics.Unit == "ms" {
 		return time.Millisecond
 	}

@@ -1,12 +1,7 @@
 package prometheus
 
 import (
-	"context"
 	"fmt"
-	"maps"
-	"regexp"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -26,95 +21,49 @@ const (
 	envoyResponseCode = "envoy_response_code"
 
 	defaultCluster = "{namespace}/{service}/{port}"
-	clusterField   = "spec.analysis.metrics.envoy.cluster"
+	clusterField   = "spec.analysis.source.envoy.cluster"
 )
 
-// envoyCounts are the tracks whose requests Envoy counts under the same names, by cluster.
-type envoyCounts struct {
-	requests, buckets string
-	clusters          map[string]*analysis.Counts
-}
-
-// measureEnvoy asks one question for both tracks, so that they are of the same scrapes; only copies, which Envoy counts
-// apart, are asked for by themselves.
-func (p *Provider) measureEnvoy(ctx context.Context, server *server, query analysis.Query) (analysis.Measurement, error) {
-	measurement := analysis.Measurement{Since: query.Since, Mirrored: query.Mirrored}
-	users := envoyCounts{envoyRequests, envoyBuckets, map[string]*analysis.Counts{}}
-	copies := envoyCounts{envoyMirroredRequests, envoyMirroredBuckets, map[string]*analysis.Counts{}}
-	for _, track := range []struct {
-		analysis.Track
-		counts *analysis.Counts
-		of     envoyCounts
-	}{{query.Incumbent, &measurement.Incumbent, users}, {query.Candidate, &measurement.Candidate, users}} {
+// envoyFeeds asks one question for both tracks. Only copies, which Envoy counts apart, are asked for by themselves: a pattern for the
+// metric's name would bring the copies of every track along.
+func envoyFeeds(query *analysis.Query) ([]feed, error) {
+	var feeds []feed
+	names := map[string]bool{}
+	for index, track := range [tracks]analysis.Track{query.Incumbent, query.Candidate} {
 		if track.Service == "" {
 			continue
 		}
-		cluster, err := clusterOf(query.Source, track.Track)
+		cluster, err := clusterOf(query.Source, track)
 		if err != nil {
-			return analysis.Measurement{}, err
+			return nil, err
 		}
-		if users.clusters[cluster] != nil {
-			return analysis.Measurement{}, &analysis.FieldError{Field: clusterField, Problem: fmt.Sprintf("names both tracks %q: they can't be told apart", cluster)}
+		if names[cluster] {
+			return nil, &analysis.FieldError{Field: clusterField, Problem: fmt.Sprintf("names both tracks %q: they can't be told apart", cluster)}
 		}
-		if query.Mirrored && track.counts == &measurement.Candidate {
-			track.of = copies
+		names[cluster] = true
+		counted, timed := envoyRequests, envoyBuckets
+		if query.Mirrored && index == candidate {
+			counted, timed = envoyMirroredRequests, envoyMirroredBuckets
 		}
-		track.of.clusters[cluster] = track.counts
+		ask := func(kind kind, metric string) feed {
+			selector := selector{metric: metric, matchers: []matcher{{label: envoyCluster, operator: "=", value: cluster}}}
+			return feed{kind: kind, field: clusterField, selector: selector, claims: []claim{{index, selector}}}
+		}
+		all := ask(requests, counted)
+		all.apart, all.fails = []model.LabelName{envoyResponseCode}, failedInEnvoy
+		feeds = append(feeds, all)
+		if query.Latency {
+			times := ask(latency, timed)
+			times.ofHistogram(time.Millisecond)
+			feeds = append(feeds, times)
+		}
 	}
-	for _, counts := range []envoyCounts{users, copies} {
-		if len(counts.clusters) == 0 {
-			continue
-		}
-		latest, err := p.measureClusters(ctx, server, query, counts)
-		if err != nil {
-			return analysis.Measurement{}, err
-		}
-		if latest.After(measurement.Latest) {
-			measurement.Latest = latest
-		}
-	}
-	return measurement, nil
+	return feeds, nil
 }
 
-func (p *Provider) measureClusters(ctx context.Context, server *server, query analysis.Query, counts envoyCounts) (time.Time, error) {
-	clusters := clusterMatcher(counts.clusters)
-	seen, err := p.grown(ctx, server, question{envoyMetric(counts.requests, clusters), []model.LabelName{envoyResponseCode}, query.Since, query.Now})
-	if err != nil {
-		return time.Time{}, err
-	}
-	for _, series := range seen.series {
-		if track := counts.clusters[string(series.labels[envoyCluster])]; track != nil {
-			track.Requests += series.grown
-			if code := series.labels[envoyResponseCode]; len(code) == 3 && code[0] == '5' {
-				track.Errors += series.grown
-			}
-		}
-	}
-	if query.Latency {
-		err = p.measureEnvoyLatency(ctx, server, query, counts, clusters)
-	}
-	return seen.latest, err
-}
-
-func (p *Provider) measureEnvoyLatency(ctx context.Context, server *server, query analysis.Query, counts envoyCounts, clusters matcher) error {
-	seen, err := p.grown(ctx, server, question{envoyMetric(counts.buckets, clusters), []model.LabelName{model.BucketLabel}, query.Since, query.Now})
-	if err != nil {
-		return err
-	}
-	histograms := map[string]*histogram{}
-	for _, series := range seen.series {
-		cluster := string(series.labels[envoyCluster])
-		if histograms[cluster] == nil {
-			histograms[cluster] = newHistogram(time.Millisecond)
-		}
-		histograms[cluster].add(series)
-	}
-	for cluster, track := range counts.clusters {
-		if histogram := histograms[cluster]; histogram != nil {
-			track.Buckets = histogram.buckets()
-		}
-	}
-	return nil
+func failedInEnvoy(labels model.Metric) bool {
+	code := labels[envoyResponseCode]
+	return len(code) == 3 && code[0] == '5'
 }
 
 func clusterOf(source *v1alpha1.MetricSource, track analysis.Track) (string, error) {
@@ -127,25 +76,11 @@ func clusterOf(source *v1alpha1.MetricSource, track analysis.Track) (string, err
 	}
 	values, err := placeholders(track)
 	if err != nil {
-		return "", fmt.Errorf("naming the cluster of a track: %w", err)
+		return "", &analysis.FieldError{Field: clusterField, Problem: fmt.Sprintf("can't be filled in for a track: %s", err)}
 	}
 	cluster, err := replace(pattern, values, func(value string) string { return value })
 	if err != nil {
 		return "", &analysis.FieldError{Field: clusterField, Problem: err.Error()}
 	}
 	return cluster, nil
-}
-
-// clusterMatcher always has the names in the same order: the query is the key of its cache.
-func clusterMatcher(counts map[string]*analysis.Counts) matcher {
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(counts)) {
-		names = append(names, regexp.QuoteMeta(name))
-	}
-	return matcher{envoyCluster, "=~", strings.Join(names, "|")}
-}
-
-func envoyMetric(name string, clusters matcher) string {
-	asked := selector{name, []matcher{clusters}}
-	return asked.String()
 }

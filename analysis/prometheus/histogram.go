@@ -1,65 +1,90 @@
 package prometheus
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/prometheus/common/model"
-
 	"github.com/weighlock/weighlock/analysis"
 )
 
-// histogram adds up the buckets of several processes.
-type histogram struct {
-	unit      time.Duration
-	instances map[model.Fingerprint]map[time.Duration]float64
+// layout adds up the histograms of all processes of a track, at the edges that all of them have: counts at others can't be added up. An edge that one process
+// with requests doesn't have is out for good, so that edges don't come and go.
+type layout struct {
+	unit  time.Duration
+	cells []*cell // in rising order of their edges
+	grid  []*cell // those of exponential histograms; nil while there are none
+	// active are the processes with classic buckets, and native those without, that ever had requests.
+	active, native int
 }
 
-func newHistogram(unit time.Duration) *histogram {
-	return &histogram{unit: unit, instances: map[model.Fingerprint]map[time.Duration]float64{}}
+// cell is what was counted up to an edge.
+type cell struct {
+	edge time.Duration
+	// cumulative is the sum of classic buckets, own that of native ones between the edge before and this one.
+	cumulative, own float64
+	// holders are the active processes that have the edge in classic buckets. blocked says that a native bucket lies across it.
+	holders int
+	blocked bool
 }
 
-func (h *histogram) add(series *counter) {
-	edge, ok := edgeOf(string(series.labels[model.BucketLabel]), h.unit)
-	if !ok {
+// at returns the cell of an edge, and makes it where it is new.
+func (l *layout) at(edge time.Duration) *cell {
+	index, found := slices.BinarySearchFunc(l.cells, edge, func(c *cell, edge time.Duration) int {
+		switch {
+		case c.edge < edge:
+			return -1
+		case c.edge > edge:
+			return 1
+		}
+		return 0
+	})
+	if !found {
+		l.cells = slices.Insert(l.cells, index, &cell{edge: edge})
+	}
+	return l.cells[index]
+}
+
+// hold takes a classic bucket into account.
+func (l *layout) hold(s *series) {
+	s.group.buckets = append(s.group.buckets, s)
+	if s.group.active {
+		s.cell.holders++
+	}
+}
+
+// grew says that a classic bucket did. The last one of a process tells that it has requests.
+func (l *layout) grew(s *series) {
+	if s.group.active || s.cell.edge != analysis.Unbounded {
 		return
 	}
-	key := without(series.labels, model.BucketLabel).Fingerprint()
-	if h.instances[key] == nil {
-		h.instances[key] = map[time.Duration]float64{}
+	s.group.active = true
+	l.active++
+	for _, bucket := range s.group.buckets {
+		bucket.cell.holders++
 	}
-	h.instances[key][edge] += series.grown
 }
 
-// buckets keeps the edges that every process with requests has: counts at the others can't be added up.
-func (h *histogram) buckets() []analysis.Bucket {
-	sums, holders := map[time.Duration]float64{}, map[time.Duration]int{}
-	active := 0
-	for _, counts := range h.instances {
-		if counts[analysis.Unbounded] <= 0 {
-			continue
+// cut appends the buckets of what was counted to an arena, and begins anew.
+func (l *layout) cut(arena []analysis.Bucket) []analysis.Bucket {
+	start := len(arena)
+	own := 0.0
+	for _, cell := range l.cells {
+		own += cell.own
+		if l.active+l.native > 0 && cell.holders == l.active && !cell.blocked {
+			arena = append(arena, analysis.Bucket{UpperEdge: cell.edge, Count: cell.cumulative + own})
 		}
-		active++
-		for edge, count := range counts {
-			sums[edge] += count
-			holders[edge]++
-		}
+		cell.cumulative, cell.own = 0, 0
 	}
-	var buckets []analysis.Bucket
-	for edge, sum := range sums {
-		if holders[edge] == active {
-			buckets = append(buckets, analysis.Bucket{UpperEdge: edge, Count: sum})
-		}
+	if n := len(arena); n == start || arena[n-1].UpperEdge != analysis.Unbounded {
+		return arena[:start]
 	}
-	slices.SortFunc(buckets, func(a, b analysis.Bucket) int { return cmp.Compare(a.UpperEdge, b.UpperEdge) })
-	// A bucket that was scraped before its neighbour grew may be a hair ahead of it.
-	for i := len(buckets) - 2; i >= 0; i-- {
-		buckets[i].Count = min(buckets[i].Count, buckets[i+1].Count)
+	// A process may show one bucket before it shows the next.
+	for i := len(arena) - 2; i >= start; i-- {
+		arena[i].Count = min(arena[i].Count, arena[i+1].Count)
 	}
-	return buckets
+	return arena
 }
 
 func edgeOf(text string, unit time.Duration) (time.Duration, bool) {
@@ -67,9 +92,14 @@ func edgeOf(text string, unit time.Duration) (time.Duration, bool) {
 	if err != nil || math.IsNaN(value) || value < 0 {
 		return 0, false
 	}
+	return durationOf(value, unit), value <= float64(analysis.Unbounded)/float64(unit) || math.IsInf(value, 1)
+}
+
+// durationOf is unbounded beyond what a duration can be.
+func durationOf(value float64, unit time.Duration) time.Duration {
 	nanoseconds := math.Round(value * float64(unit))
 	if nanoseconds >= float64(analysis.Unbounded) {
-		return analysis.Unbounded, math.IsInf(value, 1)
+		return analysis.Unbounded
 	}
-	return time.Duration(nanoseconds), true
+	return time.Duration(nanoseconds)
 }

@@ -1,9 +1,9 @@
 package prometheus
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/weighlock/weighlock/analysis"
+	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
 const (
@@ -20,12 +21,13 @@ const (
 	defaultMaxResponse = 64 << 20
 	// maxServers bounds how many addresses are remembered.
 	maxServers   = 64
-	addressField = "spec.analysis.metrics.address"
+	addressField = "spec.analysis.source.address"
 )
 
 // Options of a Provider. Zero values stand for the defaults.
 type Options struct {
-	// Address of the server that is asked when a Rollout names none.
+	// Address of the server that is asked when a Rollout names none: or of several with the same scrapes, with commas between. One
+	// of them is asked until it fails.
 	Address string
 	// Timeout of one query (10s).
 	Timeout time.Duration
@@ -49,8 +51,6 @@ type Provider struct {
 
 	mutex   sync.Mutex
 	servers map[string]*server
-	windows map[windowKey]*window
-	swept   time.Time
 }
 
 var _ analysis.Provider = (*Provider)(nil)
@@ -70,8 +70,10 @@ func New(options Options) (*Provider, error) {
 		options.Clock = clock.RealClock{}
 	}
 	if options.Address != "" {
-		if _, err := checkAddress(options.Address); err != nil {
-			return nil, fmt.Errorf("reading the default address of Prometheus: %w", err)
+		for one := range strings.SplitSeq(options.Address, ",") {
+			if _, err := checkAddress(strings.TrimSpace(one)); err != nil {
+				return nil, fmt.Errorf("reading the default address of Prometheus: %w", err)
+			}
 		}
 	}
 	metrics := newMetrics()
@@ -82,31 +84,45 @@ func New(options Options) (*Provider, error) {
 	}
 	return &Provider{
 		options: options, clock: options.Clock, metrics: metrics,
-		servers: map[string]*server{}, windows: map[windowKey]*window{},
+		servers: map[string]*server{},
 	}, nil
 }
 
-// Measure counts the requests of both tracks between two moments. The last samples at or before the first one are
-// what counts from.
-func (p *Provider) Measure(ctx context.Context, query analysis.Query) (analysis.Measurement, error) {
-	if query.Since.IsZero() || query.Now.IsZero() {
-		return analysis.Measurement{}, errors.New("measuring: a window needs a beginning and an end")
+// Open begins a stream of what the tracks do. The last samples at or before its beginning are what counts from.
+func (p *Provider) Open(query analysis.Query) (analysis.Stream, error) {
+	if query.Since.IsZero() {
+		return nil, errors.New("opening a stream: it needs a beginning")
 	}
-	server, err := p.server(query)
+	server, err := p.server(query.Source)
 	if err != nil {
-		return analysis.Measurement{}, err
+		return nil, err
 	}
+	ask := envoyFeeds
 	if query.Source != nil && query.Source.Counters != nil {
-		return p.measureCounters(ctx, server, query)
+		ask = counterFeeds
 	}
-	return p.measureEnvoy(ctx, server, query)
+	feeds, err := ask(&query)
+	if err != nil {
+		return nil, err
+	}
+	ratios, err := ratioFeeds(&query)
+	if err != nil {
+		return nil, err
+	}
+	if feeds, err = merged(append(feeds, ratios...)); err != nil {
+		return nil, err
+	}
+	return newStream(query, server, feeds), nil
 }
 
-// server returns the client of the address that a query is for.
-func (p *Provider) server(query analysis.Query) (*server, error) {
+// server returns the client of the address that a source names.
+func (p *Provider) server(source *v1alpha1.MetricSource) (*server, error) {
 	address := p.options.Address
-	if query.Source != nil && query.Source.Address != "" {
-		address = query.Source.Address
+	if source != nil && source.Address != "" {
+		address = source.Address
+		if strings.Contains(address, "@") {
+			return nil, &analysis.FieldError{Field: addressField, Problem: "must not hold credentials"}
+		}
 	}
 	if address == "" {
 		return nil, &analysis.FieldError{Field: addressField, Problem: "is not set, and the controller has no default"}
@@ -138,5 +154,5 @@ func (p *Provider) makeRoom() {
 		}
 	}
 	delete(p.servers, oldest.address)
-	oldest.transport.CloseIdleConnections()
+	oldest.close()
 }

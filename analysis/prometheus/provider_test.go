@@ -2,7 +2,10 @@ package prometheus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,24 +40,70 @@ func bucket(service, le string) string {
 	return fmt.Sprintf(`envoy_cluster_external_upstream_rq_time_bucket{envoy_cluster_name="shop/%s/8080",le="%s"}`, service, le)
 }
 
-// wants measures until the answer is as wanted. What has not been scraped yet may be missing before, but nothing may be too much.
-func wants(t *testing.T, provider *prometheus.Provider, query analysis.Query, wantIncumbent, wantCandidate analysis.Counts) {
+// sums are the blocks of a stream, added up.
+type sums struct {
+	stream               analysis.Stream
+	incumbent, candidate analysis.Counts
+	blocks               []analysis.Block
+}
+
+func open(t *testing.T, provider *prometheus.Provider, query analysis.Query) *sums {
+	t.Helper()
+	stream, err := provider.Open(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &sums{stream: stream}
+}
+
+// add asks for all that is new.
+func (s *sums) add(ctx context.Context) error {
+	now := time.Now()
+	for {
+		blocks, err := s.stream.Next(ctx, now)
+		if err != nil || len(blocks) == 0 {
+			return err
+		}
+		for _, block := range blocks {
+			block.Incumbent.Buckets, block.Candidate.Buckets = slices.Clone(block.Incumbent.Buckets), slices.Clone(block.Candidate.Buckets)
+			block.Ratios = slices.Clone(block.Ratios)
+			s.blocks = append(s.blocks, block)
+			s.incumbent, s.candidate = plus(s.incumbent, block.Incumbent), plus(s.candidate, block.Candidate)
+		}
+	}
+}
+
+func plus(a, b analysis.Counts) analysis.Counts {
+	counts := map[time.Duration]float64{}
+	for _, bucket := range append(slices.Clone(a.Buckets), b.Buckets...) {
+		counts[bucket.UpperEdge] += bucket.Count
+	}
+	result := analysis.Counts{Requests: a.Requests + b.Requests, Errors: a.Errors + b.Errors}
+	for _, edge := range slices.Sorted(maps.Keys(counts)) {
+		result.Buckets = append(result.Buckets, analysis.Bucket{UpperEdge: edge, Count: counts[edge]})
+	}
+	return result
+}
+
+// wants asks until the sums are as wanted. What has not been scraped yet may be missing before, but nothing may be too much.
+func (s *sums) wants(t *testing.T, wantIncumbent, wantCandidate analysis.Counts) {
 	t.Helper()
 	gomega.NewWithT(t).Eventually(func() string {
-		query.Now = time.Now()
-		measurement, err := provider.Measure(t.Context(), query)
-		if err != nil {
+		if err := s.add(t.Context()); err != nil {
 			return err.Error()
 		}
-		for _, pair := range [][2]analysis.Counts{{measurement.Incumbent, wantIncumbent}, {measurement.Candidate, wantCandidate}} {
+		for _, pair := range [][2]analysis.Counts{{s.incumbent, wantIncumbent}, {s.candidate, wantCandidate}} {
 			if pair[0].Requests > pair[1].Requests || pair[0].Errors > pair[1].Errors {
 				t.Fatalf("counted too much: %v, want %v", pair[0], pair[1])
 			}
 		}
-		if age := query.Now.Sub(measurement.Latest); age > 10*time.Second || age < 0 {
-			return fmt.Sprintf("the newest sample is %s old", age)
+		if len(s.blocks) == 0 {
+			return "there is no block"
 		}
-		return cmp.Diff([]analysis.Counts{wantIncumbent, wantCandidate}, []analysis.Counts{measurement.Incumbent, measurement.Candidate})
+		if age := time.Since(s.blocks[len(s.blocks)-1].At); age > 10*time.Second || age < 0 {
+			return fmt.Sprintf("the newest block is %s old", age)
+		}
+		return cmp.Diff([]analysis.Counts{wantIncumbent, wantCandidate}, []analysis.Counts{s.incumbent, s.candidate})
 	}).WithTimeout(15*time.Second).WithPolling(50*time.Millisecond).Should(gomega.BeEmpty(), "difference (-want +got)")
 }
 
@@ -82,7 +131,8 @@ func TestProvider_CountsWhatEnvoyDidSinceTheStepBegan(t *testing.T) {
 	first.show(t, old)
 	second.show(t, old)
 	query := analysis.Query{Incumbent: incumbent, Candidate: candidate, Since: time.Now(), Latency: true}
-	wants(t, provider, query, analysis.Counts{Buckets: nil}, analysis.Counts{})
+	step := open(t, provider, query)
+	step.wants(t, analysis.Counts{}, analysis.Counts{})
 
 	first.show(t, map[string]float64{
 		requests("checkout-workload", 200): 1100, requests("checkout-workload", 503): 8, requests("checkout-workload", 404): 4,
@@ -90,7 +140,7 @@ func TestProvider_CountsWhatEnvoyDidSinceTheStepBegan(t *testing.T) {
 		bucket("checkout-workload", "0.5"): 650, bucket("checkout-workload", "10"): 950, bucket("checkout-workload", "+Inf"): 1112,
 		bucket("checkout-abc", "0.5"): 0, bucket("checkout-abc", "10"): 4, bucket("checkout-abc", "+Inf"): 10,
 	})
-	wants(t, provider, query,
+	step.wants(t,
 		analysis.Counts{Requests: 102, Errors: 1, Buckets: buckets(50, 50, 102)}, analysis.Counts{Requests: 10, Errors: 1, Buckets: buckets(0, 4, 10)})
 
 	// The second Envoy restarts: its counters are gone, and then count from zero.
@@ -107,14 +157,14 @@ func TestProvider_CountsWhatEnvoyDidSinceTheStepBegan(t *testing.T) {
 	restarted := []analysis.Counts{
 		{Requests: 122, Errors: 1, Buckets: buckets(55, 60, 122)}, {Requests: 12, Errors: 3, Buckets: buckets(0, 4, 12)},
 	}
-	wants(t, provider, query, restarted[0], restarted[1])
+	step.wants(t, restarted[0], restarted[1])
 
 	// One that remembers nothing, such as a controller that has restarted, counts the same.
-	wants(t, newProvider(t, prometheus.Options{Address: address}), query, restarted[0], restarted[1])
+	open(t, newProvider(t, prometheus.Options{Address: address}), query).wants(t, restarted[0], restarted[1])
 
 	// A later window begins where the counters are by then.
 	query.Since, query.Latency = time.Now(), false
-	wants(t, provider, query, analysis.Counts{}, analysis.Counts{})
+	open(t, provider, query).wants(t, analysis.Counts{}, analysis.Counts{})
 }
 
 func TestProvider_CountsTheCopiesThatACandidateGets(t *testing.T) {
@@ -131,11 +181,7 @@ func TestProvider_CountsTheCopiesThatACandidateGets(t *testing.T) {
 		requests("checkout-abc", 200): 7, mirrored("checkout-abc", 200): 38, mirrored("checkout-abc", 500): 2,
 		mirroredBucket("0.5"): 1, mirroredBucket("10"): 4, mirroredBucket("+Inf"): 40,
 	})
-	wants(t, provider, query, analysis.Counts{Requests: 80}, analysis.Counts{Requests: 40, Errors: 2, Buckets: buckets(1, 4, 40)})
-	query.Now = time.Now()
-	if measurement, err := provider.Measure(t.Context(), query); err != nil || !measurement.Mirrored {
-		t.Errorf("the measurement does not say that the candidate's requests are copies (error: %v)", err)
-	}
+	open(t, provider, query).wants(t, analysis.Counts{Requests: 80}, analysis.Counts{Requests: 40, Errors: 2, Buckets: buckets(1, 4, 40)})
 }
 
 func TestProvider_CountsWhatTheRolloutNames(t *testing.T) {
@@ -169,7 +215,7 @@ func TestProvider_CountsWhatTheRolloutNames(t *testing.T) {
 		`http_request_seconds_bucket{workload="checkout-abc",namespace="shop",le="+Inf"}`:      10,
 		`http_request_seconds_bucket{workload="checkout-abc",namespace="elsewhere",le="+Inf"}`: 9,
 	})
-	wants(t, provider, query, analysis.Counts{Requests: 90}, analysis.Counts{Requests: 10, Errors: 2, Buckets: buckets(0, 6, 10)[1:]})
+	open(t, provider, query).wants(t, analysis.Counts{Requests: 90}, analysis.Counts{Requests: 10, Errors: 2, Buckets: buckets(0, 6, 10)[1:]})
 }
 
 func TestProvider_ReplaysALongStep(t *testing.T) {
@@ -177,7 +223,7 @@ func TestProvider_ReplaysALongStep(t *testing.T) {
 	provider := newProvider(t, prometheus.Options{Address: startPrometheus(t, app)})
 	query := analysis.Query{Incumbent: incumbent, Candidate: candidate, Since: time.Now().Add(-5 * time.Hour)}
 	app.show(t, map[string]float64{requests("checkout-workload", 200): 40})
-	wants(t, provider, query, analysis.Counts{Requests: 40}, analysis.Counts{})
+	open(t, provider, query).wants(t, analysis.Counts{Requests: 40}, analysis.Counts{})
 }
 
 func TestProvider_MeasuresNoTrackWithoutAService(t *testing.T) {
@@ -185,14 +231,14 @@ func TestProvider_MeasuresNoTrackWithoutAService(t *testing.T) {
 	provider := newProvider(t, prometheus.Options{Address: startPrometheus(t, app)})
 	query := analysis.Query{Incumbent: incumbent, Since: time.Now()}
 	app.show(t, map[string]float64{requests("checkout-workload", 200): 40, requests("", 200): 3})
-	wants(t, provider, query, analysis.Counts{Requests: 40}, analysis.Counts{})
+	open(t, provider, query).wants(t, analysis.Counts{Requests: 40}, analysis.Counts{})
 }
 
 func TestProvider_GivesUpWithItsCaller(t *testing.T) {
 	provider := newProvider(t, prometheus.Options{Address: "http://127.0.0.1:1"})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := provider.Measure(ctx, analysis.Query{Incumbent: incumbent, Since: time.Now().Add(-time.Minute), Now: time.Now()}); err == nil {
-		t.Error("measured without time")
+	if err := open(t, provider, analysis.Query{Incumbent: incumbent, Since: time.Now().Add(-time.Minute)}).add(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v", err)
 	}
 }

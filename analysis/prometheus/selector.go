@@ -6,17 +6,23 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/prometheus/common/model"
 )
 
 // selector is a PromQL series selector: a metric's name and label matchers, nothing that computes. It is read into its parts
 // and written anew, so that what a Rollout says can't become another query.
 type selector struct {
-	metric   string
+	metric string
+	// orMetric is another name that will do; none when empty.
+	orMetric string
 	matchers []matcher
 }
 
 type matcher struct {
 	label, operator, value string
+	// pattern of a regular expression whose placeholders are filled in.
+	pattern *regexp.Regexp
 }
 
 var (
@@ -100,7 +106,7 @@ func (s *selector) parseMatcher(rest string) (string, error) {
 			return "", fmt.Errorf("the pattern of label %s is no regular expression", label)
 		}
 	}
-	s.matchers = append(s.matchers, matcher{label, sign, value})
+	s.matchers = append(s.matchers, matcher{label: label, operator: sign, value: value})
 	return rest, nil
 }
 
@@ -142,7 +148,7 @@ func cutString(text string) (value, rest string, err error) {
 // replace puts values in the place of {service} and its like. Inside a regular expression they match
 // literally.
 func (s *selector) replace(values map[string]string) (selector, error) {
-	result := selector{metric: s.metric}
+	result := selector{metric: s.metric, orMetric: s.orMetric}
 	if placeholder.MatchString(s.metric) {
 		return selector{}, errors.New("can't have a placeholder in the metric's name")
 	}
@@ -155,9 +161,69 @@ func (s *selector) replace(values map[string]string) (selector, error) {
 		if err != nil {
 			return selector{}, err
 		}
-		result.matchers = append(result.matchers, matcher{old.label, old.operator, value})
+		filled, err := newMatcher(old.label, old.operator, value)
+		if err != nil {
+			return selector{}, err
+		}
+		result.matchers = append(result.matchers, filled)
 	}
 	return result, nil
+}
+
+// newMatcher makes a matcher that can match. Patterns are for the whole value, as in PromQL.
+func newMatcher(label, operator, value string) (matcher, error) {
+	result := matcher{label: label, operator: operator, value: value}
+	if strings.HasSuffix(operator, "~") {
+		pattern, err := regexp.Compile("^(?s:" + value + ")$")
+		if err != nil {
+			return matcher{}, fmt.Errorf("the pattern of label %s is no regular expression", label)
+		}
+		result.pattern = pattern
+	}
+	return result, nil
+}
+
+// matches says whether the matchers select labels. The metric's name is not looked at.
+func (s *selector) matches(labels model.Metric) bool {
+	for i := range s.matchers {
+		asked := &s.matchers[i]
+		value := string(labels[model.LabelName(asked.label)])
+		equal := value == asked.value
+		if asked.pattern != nil {
+			equal = asked.pattern.MatchString(value)
+		}
+		if equal == strings.HasPrefix(asked.operator, "!") {
+			return false
+		}
+	}
+	return true
+}
+
+// or returns a selector of what either selects, and maybe more, if they differ only in values.
+func (s *selector) or(other selector) (selector, bool) {
+	if s.metric != other.metric || s.orMetric != other.orMetric || len(s.matchers) != len(other.matchers) {
+		return selector{}, false
+	}
+	result := selector{metric: s.metric, orMetric: s.orMetric}
+	for i, one := range s.matchers {
+		two := other.matchers[i]
+		if one.label != two.label || one.operator != two.operator {
+			return selector{}, false
+		}
+		if one.value != two.value {
+			value := regexp.QuoteMeta(one.value) + "|" + regexp.QuoteMeta(two.value)
+			switch one.operator {
+			case "=~":
+				value = "(?:" + one.value + ")|(?:" + two.value + ")"
+			case "=":
+			default:
+				return selector{}, false
+			}
+			one = matcher{label: one.label, operator: "=~", value: value}
+		}
+		result.matchers = append(result.matchers, one)
+	}
+	return result, true
 }
 
 func replace(template string, values map[string]string, literal func(string) string) (string, error) {
@@ -176,13 +242,17 @@ func replace(template string, values map[string]string, literal func(string) str
 }
 
 // String writes the selector in PromQL.
-func (s *selector) String() string {
+func (s selector) String() string {
 	var text strings.Builder
 	// A name in quotes inside the braces is not understood by servers older than 3.0: only for those that need it.
-	if identifier.FindString(s.metric) == s.metric {
+	if identifier.FindString(s.metric) == s.metric && s.orMetric == "" {
 		text.WriteString(s.metric + "{")
 	} else {
-		text.WriteString("{__name__=" + strconv.Quote(s.metric))
+		name := "=" + strconv.Quote(s.metric)
+		if s.orMetric != "" {
+			name = "=~" + strconv.Quote(regexp.QuoteMeta(s.metric)+"|"+regexp.QuoteMeta(s.orMetric))
+		}
+		text.WriteString("{__name__" + name)
 		if len(s.matchers) > 0 {
 			text.WriteByte(',')
 		}

@@ -25,21 +25,20 @@ var (
 	errRedirected = errors.New("it sends us elsewhere, where we don't follow: write the address that it redirects to")
 )
 
-// server is one Prometheus.
-type server struct {
-	// address with credentials, and name without.
-	address, name string
-	api           promv1.API
-	transport     *http.Transport
-	timeout       time.Duration
-	slots         chan struct{}
-	used          time.Time
-	clock         clock.PassiveClock
-	metrics       *metrics
-	log           logr.Logger
+// replica is one Prometheus.
+type replica struct {
+	// name is the address without credentials.
+	name      string
+	api       promv1.API
+	transport *http.Transport
+	timeout   time.Duration
+	slots     chan struct{}
+	clock     clock.PassiveClock
+	metrics   *metrics
+	log       logr.Logger
 }
 
-func newServer(address string, options Options, metrics *metrics) (*server, error) {
+func newReplica(address string, options Options, metrics *metrics) (*replica, error) {
 	name, err := checkAddress(address)
 	if err != nil {
 		return nil, err
@@ -59,8 +58,8 @@ func newServer(address string, options Options, metrics *metrics) (*server, erro
 	if err != nil {
 		return nil, fmt.Errorf("making a client for %s failed", name)
 	}
-	return &server{
-		address: address, name: name, api: promv1.NewAPI(client), transport: transport, timeout: options.Timeout,
+	return &replica{
+		name: name, api: promv1.NewAPI(client), transport: transport, timeout: options.Timeout,
 		slots: make(chan struct{}, options.MaxInFlight), clock: options.Clock, metrics: metrics, log: options.Log.WithValues("prometheus", name),
 	}, nil
 }
@@ -74,67 +73,90 @@ func checkAddress(address string) (string, error) {
 	return (&url.URL{Scheme: parsed.Scheme, Host: parsed.Host, Path: parsed.Path}).String(), nil
 }
 
-func (s *server) vector(ctx context.Context, query string, at model.Time) (model.Vector, error) {
-	value, err := s.ask(ctx, query, at)
-	if err != nil {
-		return nil, err
-	}
-	vector, ok := value.(model.Vector)
-	if !ok {
-		return nil, fmt.Errorf("asking Prometheus at %s: the answer is a %s, not a vector", s.name, value.Type())
-	}
-	return vector, nil
-}
-
-func (s *server) matrix(ctx context.Context, query string, at model.Time) (model.Matrix, error) {
-	value, err := s.ask(ctx, query, at)
-	if err != nil {
-		return nil, err
-	}
-	matrix, ok := value.(model.Matrix)
-	if !ok {
-		return nil, fmt.Errorf("asking Prometheus at %s: the answer is a %s, not a matrix", s.name, value.Type())
-	}
-	return matrix, nil
-}
-
-func (s *server) ask(ctx context.Context, query string, at model.Time) (model.Value, error) {
+// ask sends a question once there is room for it.
+func (r *replica) ask(ctx context.Context, question question) (model.Value, error) {
 	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting to ask Prometheus at %s: %w", s.name, ctx.Err())
+		return nil, fmt.Errorf("waiting to ask: %w", ctx.Err())
 	}
-	limited, cancel := context.WithTimeout(ctx, s.timeout)
+	limited, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	start := s.clock.Now()
-	value, warnings, err := s.api.Query(limited, query, at.Time())
-	s.metrics.observe(s.clock.Since(start), err)
+	start := r.clock.Now()
+	value, warnings, err := question.send(limited, r.api)
+	r.metrics.observe(r.clock.Since(start), err)
 	if len(warnings) > 0 {
-		s.log.V(1).Info("Prometheus warned", "query", query, "warnings", warnings)
+		r.log.V(1).Info("Prometheus warned", "query", question.query, "warnings", warnings)
 	}
 	switch {
 	case err == nil && value == nil:
-		return nil, fmt.Errorf("asking Prometheus at %s: the answer is empty", s.name)
+		return nil, errors.New("the answer is empty")
+	case err == nil && value.Type() != question.wants():
+		return nil, fmt.Errorf("the answer is a %s, not a %s", value.Type(), question.wants())
 	case err == nil:
 		return value, nil
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("asking Prometheus at %s: %w", s.name, ctx.Err())
+		return nil, ctx.Err()
 	case limited.Err() != nil:
-		return nil, fmt.Errorf("asking Prometheus at %s: no answer within %s", s.name, s.timeout)
+		return nil, &refusal{reason: fmt.Sprintf("no answer within %s", r.timeout), tooMuch: true, slow: true}
 	default:
-		return nil, fmt.Errorf("asking Prometheus at %s: %w", s.name, plain(err))
+		return nil, plain(err)
 	}
 }
+
+// question is what is asked: an instant query, or one at several moments.
+type question struct {
+	query string
+	// vector says that an instant query yields one value for each series, and not all samples of a range.
+	vector bool
+	at     model.Time
+	// moments are those of a range query; nil for an instant one.
+	moments *promv1.Range
+}
+
+// key is the same for questions that are.
+func (q question) key() string {
+	if q.moments != nil {
+		return fmt.Sprintf("%d %d %d %s", q.moments.Start.UnixMilli(), q.moments.End.UnixMilli(), q.moments.Step, q.query)
+	}
+	return fmt.Sprintf("%d %s", q.at, q.query)
+}
+
+func (q question) wants() model.ValueType {
+	if q.vector {
+		return model.ValVector
+	}
+	return model.ValMatrix
+}
+
+func (q question) send(ctx context.Context, api promv1.API) (model.Value, promv1.Warnings, error) {
+	if q.moments != nil {
+		return api.QueryRange(ctx, q.query, *q.moments)
+	}
+	return api.Query(ctx, q.query, q.at.Time())
+}
+
+// refusal is why there is no answer.
+type refusal struct {
+	reason string
+	// tooMuch says that less may be answered, slow that it should be asked for later.
+	tooMuch, slow bool
+	// wrong says that the question itself can't be answered, here or elsewhere.
+	wrong bool
+}
+
+// Error returns the reason.
+func (r *refusal) Error() string { return r.reason }
 
 // plain leaves out addresses, which may hold credentials, and what an unknown server may have sent: anyone who can write a
 // Rollout chooses whom we ask.
 func plain(err error) error {
+	if errors.Is(err, errTooLarge) {
+		return &refusal{reason: errTooLarge.Error(), tooMuch: true}
+	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
-	}
-	if errors.Is(err, errTooLarge) {
-		return errTooLarge
 	}
 	answered, ok := errors.AsType[*promv1.Error](err)
 	if !ok || answered.Type == promv1.ErrBadResponse {
@@ -144,7 +166,7 @@ func plain(err error) error {
 	if len(text) > longestReason {
 		text = text[:longestReason] + "..."
 	}
-	return errors.New(text)
+	return &refusal{reason: text, tooMuch: answered.Type == promv1.ErrExec, wrong: answered.Type == promv1.ErrBadData}
 }
 
 // boundedTransport refuses answers that would fill the memory, and to ask another server than the user

@@ -17,7 +17,7 @@ import (
 )
 
 func lastMinute() analysis.Query {
-	return analysis.Query{Incumbent: incumbent, Candidate: candidate, Since: time.Now().Add(-time.Minute), Now: time.Now()}
+	return analysis.Query{Incumbent: incumbent, Candidate: candidate, Since: time.Now().Add(-time.Minute)}
 }
 
 func answering(t *testing.T, handler http.HandlerFunc) string {
@@ -75,9 +75,9 @@ func TestProvider_SaysPlainlyWhatWentWrong(t *testing.T) {
 			provider := newProvider(t, prometheus.Options{
 				Address: strings.Replace(url, "http://", "http://user:secret@", 1), Timeout: 300 * time.Millisecond, MaxResponseBytes: 4096,
 			})
-			measurement, err := provider.Measure(t.Context(), lastMinute())
+			err := open(t, provider, lastMinute()).add(t.Context())
 			if err == nil {
-				t.Fatalf("measured %v", measurement)
+				t.Fatal("measured")
 			}
 			if text := err.Error(); !strings.Contains(text, test.want) || !strings.Contains(text, "asking Prometheus at "+url+":") {
 				t.Errorf("error is %q, want one with %q", text, test.want)
@@ -93,7 +93,7 @@ func TestProvider_SaysThatPrometheusIsAway(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	provider := newProvider(t, prometheus.Options{Address: server.URL})
-	_, err := provider.Measure(t.Context(), lastMinute())
+	err := open(t, provider, lastMinute()).add(t.Context())
 	if err == nil || !strings.HasPrefix(err.Error(), "asking Prometheus at "+server.URL+": ") || !strings.HasSuffix(err.Error(), "connection refused") {
 		t.Errorf("error is %v", err)
 	}
@@ -108,7 +108,7 @@ func TestProvider_UsesTheCredentialsOfTheAddress(t *testing.T) {
 		answer(t, w, http.StatusOK, `{"status":"error","errorType":"x","error":"y"}`)
 	})
 	provider := newProvider(t, prometheus.Options{Address: strings.Replace(url, "http://", "http://user:secret@", 1)})
-	if _, err := provider.Measure(t.Context(), lastMinute()); err == nil {
+	if err := open(t, provider, lastMinute()).add(t.Context()); err == nil {
 		t.Error("measured an error")
 	}
 	if user.Load() != "user" || password.Load() != "secret" {
@@ -132,7 +132,10 @@ func TestProvider_AsksOnlySoMuchAtATime(t *testing.T) {
 		query := lastMinute()
 		query.Since = query.Since.Add(time.Duration(i) * time.Second)
 		go func() {
-			_, err := provider.Measure(t.Context(), query)
+			stream, err := provider.Open(query)
+			if err == nil {
+				_, err = stream.Next(t.Context(), time.Now())
+			}
 			done <- err
 		}()
 	}
@@ -146,60 +149,35 @@ func TestProvider_AsksOnlySoMuchAtATime(t *testing.T) {
 	}
 }
 
-func TestProvider_SharesAFreshAnswer(t *testing.T) {
-	var asked atomic.Int32
-	url := answering(t, func(w http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
-		kind := "matrix"
-		if strings.HasPrefix(r.FormValue("query"), "last_over_time(") {
-			kind = "vector"
-		}
-		answer(t, w, http.StatusOK, `{"status":"success","data":{"resultType":"`+kind+`","result":[]}}`)
-	})
-	provider := newProvider(t, prometheus.Options{Address: url})
-	query := lastMinute()
-	for i, want := range []int32{2, 2, 3} {
-		if _, err := provider.Measure(t.Context(), query); err != nil {
-			t.Fatal(err)
-		}
-		if got := asked.Load(); got != want {
-			t.Errorf("after measurement %d there were %d queries, want %d", i+1, got, want)
-		}
-		query.Now = query.Now.Add(time.Duration(i) * time.Second)
-	}
-}
-
 func TestProvider_NamesTheFieldThatItCantUse(t *testing.T) {
-	url := answering(t, func(w http.ResponseWriter, r *http.Request) {
-		kind, value := "matrix", `"values":[[`+r.FormValue("time")+`,"1"]]`
-		if strings.HasPrefix(r.FormValue("query"), "last_over_time(") {
-			kind, value = "vector", `"value":[`+r.FormValue("time")+`,"0"]`
-		}
-		if strings.Contains(r.FormValue("query"), "more") {
-			value = strings.Replace(value, `"1"`, `"5"`, 1)
-		}
-		answer(t, w, http.StatusOK, `{"status":"success","data":{"resultType":"`+kind+`","result":[{"metric":{"a":"b"},`+value+`}]}}`)
-	})
+	const address = "http://127.0.0.1:1"
 	counters := func(requests, errors string) *v1alpha1.MetricSource {
-		return &v1alpha1.MetricSource{Address: url, Counters: &v1alpha1.CounterMetrics{Requests: requests, Errors: errors}}
+		return &v1alpha1.MetricSource{Address: address, Counters: &v1alpha1.CounterMetrics{Requests: requests, Errors: errors}}
 	}
 	const good = `rq{service="{service}"}`
 	for want, source := range map[string]*v1alpha1.MetricSource{
-		"spec.analysis.metrics.address: is not set":                        nil,
-		"spec.analysis.metrics.address: must be an http":                   {Address: "prometheus:9090"},
-		"spec.analysis.metrics.envoy.cluster: has an unknown placeholder":  {Address: url, Envoy: &v1alpha1.EnvoyMetrics{Cluster: "{service}/{pod}"}},
-		"spec.analysis.metrics.envoy.cluster: names both tracks":           {Address: url, Envoy: &v1alpha1.EnvoyMetrics{Cluster: "shop"}},
-		"spec.analysis.metrics.counters.requests: must be a series":        counters(`rate(`+good+`[1m])`, good),
-		"spec.analysis.metrics.counters.errors: must be a series":          counters(good, `rq{service="{service}"} or vector(1)`),
-		"spec.analysis.metrics.counters.errors: has an unknown":            counters(good, `rq{service="{svc}"}`),
-		"spec.analysis.metrics.counters.errors: selects 5 failures of the": counters(good, `more{service="{service}"}`),
+		"spec.analysis.source.address: is not set":                       nil,
+		"spec.analysis.source.address: must be an http":                  {Address: "prometheus:9090"},
+		"spec.analysis.source.address: must not hold credentials":        {Address: address + ",http://user:secret@127.0.0.1:2"},
+		"spec.analysis.source.envoy.cluster: has an unknown placeholder": {Address: address, Envoy: &v1alpha1.EnvoyMetrics{Cluster: "{service}/{pod}"}},
+		"spec.analysis.source.envoy.cluster: names both tracks":          {Address: address, Envoy: &v1alpha1.EnvoyMetrics{Cluster: "shop"}},
+		"spec.analysis.source.counters.requests: must be a series":       counters(`rate(`+good+`[1m])`, good),
+		"spec.analysis.source.counters.requests: selects the same":       counters(`rq`, good),
+		"spec.analysis.source.counters.errors: must be a series":         counters(good, `rq{service="{service}"} or vector(1)`),
+		"spec.analysis.source.counters.errors: has an unknown":           counters(good, `rq{service="{svc}"}`),
 	} {
 		query := lastMinute()
 		query.Source = source
-		_, err := newProvider(t, prometheus.Options{}).Measure(t.Context(), query)
-		if fault, ok := errors.AsType[*analysis.FieldError](err); !ok || !strings.HasPrefix(fault.Error(), want) {
+		_, err := newProvider(t, prometheus.Options{}).Open(query)
+		if fault, ok := errors.AsType[*analysis.FieldError](err); !ok || !strings.HasPrefix(fault.Error(), want) || strings.Contains(fault.Error(), "secret") {
 			t.Errorf("error is %v, want %s", err, want)
 		}
+	}
+	query := lastMinute()
+	query.Ratios = []analysis.Ratio{{Field: "spec.analysis.metrics[2].ratio", Total: good, Bad: `sum(` + good + `)`}}
+	_, err := newProvider(t, prometheus.Options{Address: address}).Open(query)
+	if err == nil || !strings.HasPrefix(err.Error(), "spec.analysis.metrics[2].ratio.bad: must be a series") {
+		t.Errorf("error is %v", err)
 	}
 }
 
@@ -208,7 +186,7 @@ func TestProvider_TellsHowItDoes(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
 	provider := newProvider(t, prometheus.Options{Address: server.URL, Registerer: registry})
-	if _, err := provider.Measure(t.Context(), lastMinute()); err == nil {
+	if err := open(t, provider, lastMinute()).add(t.Context()); err == nil {
 		t.Error("measured a server that knows nothing")
 	}
 	families, err := registry.Gather()
