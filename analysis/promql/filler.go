@@ -19,8 +19,9 @@ type filler struct {
 	calls []call
 }
 
-// call is an open bracket: the name before it, and how many commas came since.
+// call is an open bracket: which one, the name before it, and how many commas came since.
 type call struct {
+	bracket  byte
 	function string
 	argument int
 }
@@ -47,7 +48,7 @@ func (f *filler) next() error {
 	case char == '{' && f.isPlaceholder(rest):
 		return f.bare(rest)
 	case strings.ContainsRune("([{", rune(char)):
-		f.calls = append(f.calls, call{function: f.last})
+		f.calls = append(f.calls, call{bracket: char, function: f.last})
 		f.token(1)
 	case strings.ContainsRune(")]}", rune(char)):
 		f.calls = f.calls[:max(0, len(f.calls)-1)]
@@ -121,8 +122,9 @@ func (f *filler) bare(rest string) error {
 		return fmt.Errorf("has %s as a part of a name: a placeholder can stand in a string, or for a number or a duration", name)
 	}
 	write := bare
-	if after := rest[len(name):]; after != "" && isWord(after[0]) {
-		write = unsigned // {args.minutes}m
+	after, calls := rest[len(name):], len(f.calls)
+	if after != "" && isWord(after[0]) || calls > 0 && f.calls[calls-1].bracket == '[' {
+		write = unsigned // [{args.minutes}m]
 	}
 	filled, err := f.replace(name, write)
 	if err != nil {
