@@ -25,7 +25,15 @@ func LogBinomial(bad, n int64, p1, p0 float64) float64 {
 	if bad < 0 || bad > n || !inside(p0) || !inside(p1) {
 		return 0
 	}
-	return float64(bad)*math.Log(p1/p0) + float64(n-bad)*math.Log1p((p0-p1)/(1-p0))
+	return float64(bad)*logQuotient(p1, p0, p1-p0) + float64(n-bad)*logQuotient(1-p1, 1-p0, p0-p1)
+}
+
+// logQuotient returns ln(a/b), where difference = a - b is all that tells near ones apart.
+func logQuotient(a, b, difference float64) float64 {
+	if a > b/2 && a < 2*b {
+		return math.Log1p(difference / b)
+	}
+	return math.Log(a / b)
 }
 
 func inside(p float64) bool {

@@ -1,6 +1,9 @@
 package eprocess
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 const (
 	// directTerms is up to how many terms a sum over the support is taken whole, for all odds ratios at once.
@@ -35,14 +38,17 @@ func (o *Odds) directRatios(t Table, into []float64) {
 		total += term
 	}
 	clear(into)
-	for j := len(terms) - 1; j >= 0; j-- {
-		for i, ratio := range o.ratios {
-			into[i] = into[i]*ratio + terms[j]
+	for _, term := range slices.Backward(terms) {
+		for i := range into {
+			into[i] = into[i]*o.ratios[i] + term
 		}
 	}
 	log, seen := math.Log(total), float64(t.BadCandidate-least)
 	for i := range into {
 		into[i] = seen*o.logs[i] - math.Log(into[i]) + log
+		if o.logs[i] == 0 {
+			into[i] = 0 // Not even by rounding does an odds ratio speak against itself.
+		}
 	}
 }
 
