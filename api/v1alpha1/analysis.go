@@ -241,11 +241,11 @@ type Argument struct {
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.envoy) && has(self.counters))",message="the numbers come from one place: keep envoy or counters, not both"
 type MetricSource struct {
-	// address of a Prometheus-compatible server, such as http://prometheus.monitoring:9090. The
-	// default is the controller's.
+	// address of a Prometheus-compatible server, such as http://prometheus.monitoring:9090, or of several with the same scrapes, with commas
+	// between. The default is the controller's.
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/]')",message="source.address must start with http:// or https://, such as http://prometheus.monitoring:9090"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^https?://[^/]*@')",message="source.address must not hold credentials"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^ *https?://[^/, ][^,]*(, *https?://[^/, ][^,]*)*$')",message="source.address must start with http:// or https://, such as http://prometheus.monitoring:9090"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('(^|,) *https?://[^/,]*@')",message="source.address must not hold credentials"
 	// +optional
 	Address string `json:"address,omitempty"`
 

@@ -59,13 +59,13 @@ var analysisRules = []rule{
 	},
 	{
 		words:  "source.address must start with http:// or https://, such as http://prometheus.monitoring:9090",
-		accept: []string{`{analysis: {source: {address: "https://metrics.example.com/prometheus"}}}`},
-		reject: []string{`{analysis: {source: {address: "prometheus:9090"}}}`, `{analysis: {source: {address: "http://"}}}`},
+		accept: []string{`{analysis: {source: {address: "https://metrics.example.com/prometheus"}}}`, `{analysis: {source: {address: "http://a:9090, http://b:9090"}}}`},
+		reject: []string{`{analysis: {source: {address: "prometheus:9090"}}}`, `{analysis: {source: {address: "http://a:9090,b:9090"}}}`, `{analysis: {source: {address: "http://a:9090,"}}}`, `{analysis: {source: {address: "http://"}}}`},
 	},
 	{
 		words:  "source.address must not hold credentials",
 		accept: []string{`{analysis: {source: {address: "http://prometheus/path@2"}}}`},
-		reject: []string{`{analysis: {source: {address: "http://user:pass@prometheus"}}}`},
+		reject: []string{`{analysis: {source: {address: "http://user:pass@prometheus"}}}`, `{analysis: {source: {address: "http://a,http://user:pass@b"}}}`},
 	},
 	{
 		words:  "cluster must contain {service}: without it the tracks can't be told apart",
