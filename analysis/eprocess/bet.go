@@ -8,12 +8,13 @@ import "math"
 // "Generic E-variables for exact sequential k-sample tests", JSPI 2024). It needs no more than that the mean of k/m, given the
 // past, is at most theta0, and so stands bursts inside a block. Under Odds's distribution it is, for psi0 >= 1: with bad requests drawn
 // one by one it would be theta0 for the first, and each that is the candidate's leaves it fewer. Below 1 that turns round, so 1 is
-// taken for a smaller psi0. Without bad requests of either, or without requests of one, it is 0.
+// taken for a smaller psi0. Without bad requests of either, or without requests of one, it is 0. With c = 1 it can be -Inf: all is lost.
 func LogBet(t Table, c, psi0 float64) float64 {
-	if !t.telling() {
+	psi0 = max(1, psi0)
+	if !t.telling() || !usable(psi0) || !(c >= 0 && c <= 1) {
 		return 0
 	}
-	candidate := float64(t.Candidate) * max(1, psi0)
+	candidate := float64(t.Candidate) * psi0
 	expected := candidate / (candidate + float64(t.Incumbent))
 	return math.Log1p(c * (float64(t.BadCandidate)/float64(t.Bad)/expected - 1))
 }

@@ -45,8 +45,20 @@ func TestLogRatio_OfWhatIsNoOddsRatioTellsNothing(t *testing.T) {
 		if a, b := eprocess.LogRatio(table, psi, 1), eprocess.LogRatio(table, 2, psi); a != 0 || b != 0 || into[0] != 0 || into[1] != 0 {
 			t.Errorf("%g is evidence of %g and %g, %v", psi, a, b, into)
 		}
+		if bet := eprocess.LogBet(table, 0.5, psi); math.IsNaN(bet) || math.IsInf(bet, 0) || !(psi <= 1) && bet != 0 {
+			t.Errorf("a bet against %g is evidence of %g", psi, bet)
+		}
 		if log := eprocess.LogPMF(table, psi); !math.IsInf(log, -1) {
 			t.Errorf("a table has the probability e^%g under %g", log, psi)
+		}
+	}
+}
+
+func TestLogBet_OfNoShareTellsNothing(t *testing.T) {
+	table := eprocess.Table{Candidate: 50, Incumbent: 950, Bad: 90, BadCandidate: 20}
+	for _, c := range []float64{-0.1, 1.1, math.NaN(), math.Inf(1)} {
+		if bet := eprocess.LogBet(table, c, 1.25); bet != 0 {
+			t.Errorf("a bet of %g is evidence of %g", c, bet)
 		}
 	}
 }

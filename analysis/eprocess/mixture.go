@@ -103,7 +103,8 @@ func tailFraction(alpha, beta, x, above float64) float64 {
 const (
 	// tailExponent is how small the integrand becomes, e^-40, where the integral ends.
 	tailExponent = 40
-	// tailReach is up to which log odds the series in tailIntegral is good: its first term that is left out is 1e-13 of its first.
+	// tailReach is up to which log odds the series in tailIntegral is good: its first term that is left out is 6e-13 of its
+	// first, where the integrand is e^-40 already.
 	tailReach = 0.1
 )
 
@@ -113,7 +114,7 @@ const (
 //	integral from 0 to infinity of exp(-alpha v - (alpha+beta) ln(1 + x (e^-v - 1))) dv
 //
 // whose exponent is -above v less the higher terms of a Bernoulli cumulant generating function, so that nothing cancels. The integrand
-// falls as a normal density's tail or faster, and is integrated by Gauss and Legendre's rule (DLMF 3.5.15) to 1e-13.
+// falls as a normal density's tail or faster, and is integrated by Gauss and Legendre's rule (DLMF 3.5(v)) to 1e-13.
 func tailIntegral(above, variance, x, y, reach float64) float64 {
 	var k [7]float64
 	addCumulants(&k, variance, x, y)

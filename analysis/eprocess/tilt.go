@@ -71,7 +71,7 @@ func (t Table) logBinomials(k int64) float64 {
 }
 
 // logSaddle is the saddlepoint expansion of the probability that the two binomials, of these variances, add up to their mean, to the
-// third order (Daniels, "Saddlepoint approximations in statistics", Annals of Mathematical Statistics 1954, has the first two). It is
+// third order (Daniels, "Saddlepoint approximations in statistics", Annals of Mathematical Statistics 1954, writes out the first). It is
 // written for the logarithm, where the products of lower orders are gone: for a Poisson sum it is Stirling's series. Its
 // coefficients are the logarithm of the mean of exp(sum over r >= 3 of rho_r (iZ)^r/r!) over a normal Z, rho_r the sum's standardised
 // cumulants.
