@@ -147,7 +147,7 @@ type Metric struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || !self.min.matches('^-?[0-9]+([.][0-9]+)?$') || !self.max.matches('^-?[0-9]+([.][0-9]+)?$') || double(self.min) <= double(self.max)",message="threshold's min is above its max: no value would be good"
 type ThresholdMetric struct {
 	// query is PromQL that yields a single number. In its strings {namespace}, {port}, {incumbent.service}, {incumbent.workload}, {candidate.service} and
-	// {candidate.workload} are replaced, and in a template {args.<name>}, which can stand for a number or a duration outside of strings
+	// {candidate.workload} are replaced, and in a template {args.NAME}, which can stand for a number or a duration outside of strings
 	// too. A brace that is meant itself can be written \x7b.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
@@ -156,13 +156,13 @@ type ThresholdMetric struct {
 
 	// min is the least value that is good.
 	// +kubebuilder:validation:MaxLength=80
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(-?[0-9]{1,15}([.][0-9]{1,15})?|[{]args[.][a-z]([-a-z0-9]*[a-z0-9])?[}])$')",message="threshold.min must be a number, written like \"0.5\", or in a template {args.<name>}"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(-?[0-9]{1,15}([.][0-9]{1,15})?|[{]args[.][a-z]([-a-z0-9]*[a-z0-9])?[}])$')",message="threshold.min must be a number, written like \"0.5\", or in a template {args.NAME}"
 	// +optional
 	Min string `json:"min,omitempty"`
 
 	// max is the largest value that is good.
 	// +kubebuilder:validation:MaxLength=80
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(-?[0-9]{1,15}([.][0-9]{1,15})?|[{]args[.][a-z]([-a-z0-9]*[a-z0-9])?[}])$')",message="threshold.max must be a number, written like \"0.5\", or in a template {args.<name>}"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(-?[0-9]{1,15}([.][0-9]{1,15})?|[{]args[.][a-z]([-a-z0-9]*[a-z0-9])?[}])$')",message="threshold.max must be a number, written like \"0.5\", or in a template {args.NAME}"
 	// +optional
 	Max string `json:"max,omitempty"`
 
@@ -175,7 +175,7 @@ type ThresholdMetric struct {
 }
 
 // RatioMetric names counters by series selectors in which {namespace}, {service} (a track's Service), {workload} (a track's
-// Deployment) and {port} are replaced, and in a template {args.<name>}.
+// Deployment) and {port} are replaced, and in a template {args.NAME}.
 type RatioMetric struct {
 	// bad selects the counters of bad events of a track: a part of what total selects.
 	// +kubebuilder:validation:MinLength=1
@@ -193,7 +193,7 @@ type RatioMetric struct {
 
 	// slo is the percentage of events that must be good; none when it is not given.
 	// +kubebuilder:validation:MaxLength=80
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(([0-9]|[1-9][0-9])([.][0-9]{1,6})?|[{]args[.][a-z]([-a-z0-9]*[a-z0-9])?[}])$')",message="ratio.slo must be a percentage below 100, written like \"99.5\", or in a template {args.<name>}"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(([0-9]|[1-9][0-9])([.][0-9]{1,6})?|[{]args[.][a-z]([-a-z0-9]*[a-z0-9])?[}])$')",message="ratio.slo must be a percentage below 100, written like \"99.5\", or in a template {args.NAME}"
 	// +optional
 	SLO string `json:"slo,omitempty"`
 
@@ -201,7 +201,7 @@ type RatioMetric struct {
 	// candidate is worse.
 	// +kubebuilder:default="1.25"
 	// +kubebuilder:validation:MaxLength=80
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([1-9][0-9]{0,2}([.][0-9]{1,4})?|[{]args[.][a-z]([-a-z0-9]*[a-z0-9])?[}])$')",message="ratio.margin must be an odds ratio of at least 1, written like \"1.25\", or in a template {args.<name>}"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([1-9][0-9]{0,2}([.][0-9]{1,4})?|[{]args[.][a-z]([-a-z0-9]*[a-z0-9])?[}])$')",message="ratio.margin must be an odds ratio of at least 1, written like \"1.25\", or in a template {args.NAME}"
 	// +optional
 	Margin string `json:"margin,omitempty"`
 }

@@ -1,6 +1,10 @@
 package v1alpha1_test
 
-import "testing"
+import (
+	"os"
+	"strings"
+	"testing"
+)
 
 const validTemplate = `
 apiVersion: weighlock.dev/v1alpha1
@@ -146,12 +150,12 @@ var templateRules = []rule{
 		reject: []string{`{metrics: [{name: a, threshold: {query: x, min: "10", max: "9"}}]}`, `{metrics: [{name: a, threshold: {query: x, min: "-1", max: "-2"}}]}`},
 	},
 	{
-		words:  "threshold.min must be a number, written like \"0.5\", or in a template {args.<name>}",
+		words:  "threshold.min must be a number, written like \"0.5\", or in a template {args.NAME}",
 		accept: []string{`{metrics: [{name: a, threshold: {query: x, min: "-0.5"}}]}`, `{metrics: [{name: a, threshold: {query: x, min: "{args.low-end}"}}]}`},
 		reject: []string{`{metrics: [{name: a, threshold: {query: x, min: "5ms"}}]}`, `{metrics: [{name: a, threshold: {query: x, min: "1", max: "1{args.a}"}}, {name: b, threshold: {query: x, min: "{args.a}{args.b}"}}]}`},
 	},
 	{
-		words:  "threshold.max must be a number, written like \"0.5\", or in a template {args.<name>}",
+		words:  "threshold.max must be a number, written like \"0.5\", or in a template {args.NAME}",
 		accept: []string{`{metrics: [{name: a, threshold: {query: x, max: "100"}}]}`, `{metrics: [{name: a, threshold: {query: x, max: "{args.a}"}}]}`},
 		reject: []string{`{metrics: [{name: a, threshold: {query: x, max: "1e3"}}]}`, `{metrics: [{name: a, threshold: {query: x, max: "NaN"}}]}`, `{metrics: [{name: a, threshold: {query: x, max: "{service}"}}]}`},
 	},
@@ -166,12 +170,12 @@ var templateRules = []rule{
 		reject: []string{`{metrics: [{name: a, ratio: {bad: 'a{s="{service}"}', total: b}}]}`},
 	},
 	{
-		words:  "ratio.slo must be a percentage below 100, written like \"99.5\", or in a template {args.<name>}",
+		words:  "ratio.slo must be a percentage below 100, written like \"99.5\", or in a template {args.NAME}",
 		accept: []string{`{metrics: [{name: a, ratio: {bad: '{service}', total: '{service}', slo: "99.9"}}]}`, `{metrics: [{name: a, ratio: {bad: '{service}', total: '{service}', slo: "{args.a}"}}]}`},
 		reject: []string{`{metrics: [{name: a, ratio: {bad: '{service}', total: '{service}', slo: "100"}}]}`, `{metrics: [{name: a, ratio: {bad: '{service}', total: '{service}', slo: "99%"}}]}`},
 	},
 	{
-		words:  "ratio.margin must be an odds ratio of at least 1, written like \"1.25\", or in a template {args.<name>}",
+		words:  "ratio.margin must be an odds ratio of at least 1, written like \"1.25\", or in a template {args.NAME}",
 		accept: []string{`{metrics: [{name: a, ratio: {bad: '{service}', total: '{service}', margin: "1"}}]}`, `{metrics: [{name: a, ratio: {bad: '{service}', total: '{service}', margin: "{args.a}"}}]}`},
 		reject: []string{`{metrics: [{name: a, ratio: {bad: '{service}', total: '{service}', margin: "0.9"}}]}`, `{metrics: [{name: a, ratio: {bad: '{service}', total: '{service}', margin: "25%"}}]}`},
 	},
@@ -189,4 +193,27 @@ var templateRules = []rule{
 
 func TestAnalysisTemplate_IsCheckedByTheAPIServer(t *testing.T) {
 	check(t, validTemplate, templateRules)
+}
+
+// What the documentation shows must be taken as it stands.
+func TestAnalysis_ExamplesOfTheDocumentationAreTaken(t *testing.T) {
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, block := range strings.Split(string(page), "```yaml\n")[1:] {
+		text, _, _ := strings.Cut(block, "```")
+		valid, changes := validRollout, text
+		if strings.HasPrefix(text, "apiVersion:") {
+			valid, changes = text, `{}`
+		}
+		tried++
+		if err := admit(t.Context(), object(t, valid, changes)); err != nil {
+			t.Errorf("%v in\n%s", err, text)
+		}
+	}
+	if tried < 5 {
+		t.Errorf("found %d examples", tried)
+	}
 }

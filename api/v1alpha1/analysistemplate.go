@@ -22,7 +22,7 @@ type AnalysisTemplate struct {
 
 // AnalysisTemplateSpec is what a template holds.
 type AnalysisTemplateSpec struct {
-	// args are what a Rollout gives. In the metrics each stands as {args.<name>}: in queries and selectors, and as the whole of min, max, slo and
+	// args are what a Rollout gives. In the metrics each stands as {args.NAME}: in queries and selectors, and as the whole of min, max, slo and
 	// margin.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map

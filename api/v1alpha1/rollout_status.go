@@ -200,7 +200,7 @@ type VerdictStatus struct {
 
 // MetricStatus tells what analysis says of one metric.
 type MetricStatus struct {
-	// name of the metric: errors, latency, or that of one of analysis.metrics.
+	// name of the metric: errors, latency, or that of one of the Rollout's or of its templates' metrics.
 	// +required
 	Name string `json:"name"`
 
