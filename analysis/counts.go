@@ -81,10 +81,9 @@ func (t Tally) sane() bool {
 	return isCount(t.Total) && isCount(t.Bad) && t.Bad <= t.Total
 }
 
-// add adds events, and the bad ones among them. Counters tell whole numbers.
-func (t *Tally) add(total, bad float64) {
-	t.Total += math.Round(total)
-	t.Bad += math.Round(bad)
+// plus adds events, and the bad ones among them. Counters tell whole numbers.
+func (t Tally) plus(total, bad float64) Tally {
+	return Tally{Total: t.Total + math.Round(total), Bad: t.Bad + math.Round(bad)}
 }
 
 // rate is the share of bad events; 0 without events.

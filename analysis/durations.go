@@ -14,7 +14,7 @@ func (e *Engine) durations() MetricVerdict {
 	edge, found := l.weakest(e.stage)
 	switch {
 	case l.dryRun && l.failed:
-		verdict.Outcome, verdict.Message = v1alpha1.OutcomeFail, e.slowness()
+		verdict.Outcome, verdict.Message = v1alpha1.OutcomeFail, e.wouldConvict(&l.family)
 	case l.mute(e.stage):
 		verdict.Message = "latency: there is nothing to compare it with in this step, and no threshold"
 	case edge >= 0 && found >= safeLog:
@@ -29,15 +29,47 @@ func (e *Engine) durations() MetricVerdict {
 	return verdict
 }
 
-// quantile says where the quantile that is looked at lies in both tracks since the stage began.
-func (e *Engine) quantile() string {
-	name := e.latency.criteria.quantile
-	q := 1 - e.latency.criteria.allowed
-	text := name + " " + quantileOf(e.seen.Candidate, q)
-	if e.seen.Incumbent.timed() > 0 {
-		text += "; incumbent: " + quantileOf(e.seen.Incumbent, q)
+// quantile says where the quantile that is looked at lies in both tracks.
+func (l *latency) quantile(of func(*share) pair) string {
+	q := 1 - l.criteria.allowed
+	candidate, incumbent := l.timedBy(of)
+	text := l.criteria.quantile + " " + quantileOf(candidate, q)
+	if incumbent.timed() > 0 {
+		text += "; incumbent: " + quantileOf(incumbent, q)
 	}
 	return text
+}
+
+// inStage and inRollout are what was weighed.
+func inStage(s *share) pair   { return s.stage }
+func inRollout(s *share) pair { return s.whole }
+
+// timedBy makes histograms of what was weighed at the edges.
+func (l *latency) timedBy(of func(*share) pair) (candidate, incumbent Counts) {
+	for j := range l.shares {
+		seen := of(&l.shares[j])
+		if l.edges[j].gone {
+			continue
+		}
+		candidate.Buckets = append(candidate.Buckets, Bucket{l.edges[j].at, seen.candidate.Total - seen.candidate.Bad})
+		incumbent.Buckets = append(incumbent.Buckets, Bucket{l.edges[j].at, seen.incumbent.Total - seen.incumbent.Bad})
+	}
+	if len(candidate.Buckets) > 0 {
+		last := of(&l.shares[l.lastEdge()])
+		candidate.Buckets = append(candidate.Buckets, Bucket{Unbounded, last.candidate.Total})
+		incumbent.Buckets = append(incumbent.Buckets, Bucket{Unbounded, last.incumbent.Total})
+	}
+	return candidate, incumbent
+}
+
+// lastEdge is the index of the last edge that the histogram still has.
+func (l *latency) lastEdge() int {
+	for j := len(l.edges) - 1; j > 0; j-- {
+		if !l.edges[j].gone {
+			return j
+		}
+	}
+	return 0
 }
 
 func quantileOf(counts Counts, q float64) string {
@@ -56,9 +88,9 @@ func (e *Engine) fastEnough(edge int) string {
 	l := e.latency
 	candidate := l.shares[edge].stage.candidate
 	if l.criteria.threshold > 0 && l.shares[edge].best < safeLog {
-		return fmt.Sprintf("latency of %s keeps the threshold of %s (%s)", plural(candidate.Total, "request"), l.criteria.threshold, e.quantile())
+		return fmt.Sprintf("latency of %s keeps the threshold of %s (%s)", plural(candidate.Total, request), l.criteria.threshold, l.quantile(inStage))
 	}
-	return fmt.Sprintf("latency of %s is no worse than the incumbent's (%s)", plural(candidate.Total, "request"), e.quantile())
+	return fmt.Sprintf("latency of %s is no worse than the incumbent's (%s)", plural(candidate.Total, request), l.quantile(inStage))
 }
 
 func (e *Engine) notFastYet(edge int) string {
@@ -70,7 +102,7 @@ func (e *Engine) notFastYet(edge int) string {
 		return e.noEdges()
 	case edge < 0:
 		return "latency can't be told: all requests are slower than the histogram's last edge, " + l.edges[len(l.edges)-1].at.String()
-	case l.criteria.threshold > 0 && l.lower < 0 && !comparable(e.stage):
+	case l.criteria.threshold > 0 && l.lower < 0 && !hasPeer(e.stage):
 		return fmt.Sprintf("latency: the threshold of %s is below the histogram's first edge (%s): what is faster can't be told apart",
 			l.criteria.threshold, l.edges[0].at)
 	}
@@ -83,8 +115,8 @@ func (e *Engine) notFastYet(edge int) string {
 		return "latency: no requests of the candidate were timed yet"
 	}
 	basis, _ := l.basis(e.stage, edge)
-	return fmt.Sprintf("latency (%s): %s", e.quantile(),
-		e.missing(outlook(basis, &share.safety, candidate, share.harm.spread.largest), candidate.Total, "request"))
+	return fmt.Sprintf("latency (%s): %s", l.quantile(inStage),
+		e.missing(outlook(basis, &share.safety, candidate, share.spread.largest), candidate.Total, request))
 }
 
 func (e *Engine) warming() string {
@@ -95,7 +127,7 @@ func (e *Engine) noEdges() string {
 	if e.seen.Candidate.timed() <= 0 && e.seen.Incumbent.timed() <= 0 {
 		return "latency: no durations of requests were seen: is there a histogram?"
 	}
-	return fmt.Sprintf("latency: %s of the incumbent tell how it should be", e.needed(max(1, fewestTimed-e.latency.timed), e.seen.Incumbent.timed(), "request"))
+	return fmt.Sprintf("latency: %s more of the incumbent are needed to know how it should be", plural(max(1, fewestTimed-e.latency.timed), request))
 }
 
 // slowness says at which edge latency convicts.
@@ -104,7 +136,7 @@ func (e *Engine) slowness() string {
 	if l.lastAlone && l.upper >= 0 {
 		share := &l.shares[l.upper]
 		return fmt.Sprintf("%s of %s took longer than %s, and %s allows %s (%s)", besides(share.alone.rate(), l.criteria.allowed),
-			plural(share.alone.Total, "request"), edgeOf(l.edges[l.upper].at, l.criteria.threshold), l.criteria.quantile, percent(l.criteria.allowed, 9), e.quantile())
+			plural(share.alone.Total, request), edgeOf(l.edges[l.upper].at, l.criteria.threshold), l.criteria.quantile, percent(l.criteria.allowed, 9), l.quantile(inStage))
 	}
 	worst := 0
 	for j := range l.shares {
@@ -114,7 +146,7 @@ func (e *Engine) slowness() string {
 	}
 	candidate, incumbent := l.shares[worst].whole.candidate, l.shares[worst].whole.incumbent
 	return fmt.Sprintf("%s of %s took longer than %s, worse than the incumbent's %s (%s)", besides(candidate.rate(), incumbent.rate()),
-		plural(candidate.Total, "request"), l.edges[worst].at, incumbent, e.quantile())
+		plural(candidate.Total, request), l.edges[worst].at, incumbent, l.quantile(inRollout))
 }
 
 // edgeOf names an edge, and the threshold that it stands for.

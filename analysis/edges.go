@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -21,21 +22,19 @@ const (
 // edge is an edge of the histogram at which latency is weighed.
 type edge struct {
 	at time.Duration
-	// margin is the odds ratio of being slower that is no harm.
-	margin float64
-	spread spread
+	prior
 	// slower is how many of the incumbent's requests took longer before the rollout.
 	slower float64
 	// gone says that the last histogram lacked it: another program got requests too.
 	gone bool
 }
 
-// chooseEdges makes edges of what is known of the incumbent. Where there are too many, those go that differ least from their
-// neighbours, but not those beside the threshold.
+// chooseEdges makes edges of what is known of the incumbent, without those that tell nothing, see idle. Where there are still too many, those go
+// that differ least from their neighbours. Those beside the threshold stay.
 func chooseEdges(past []pastEdge, timed, margin float64, threshold time.Duration) []edge {
 	edges, odds := make([]edge, len(past)), make([]float64, len(past))
 	for j := range past {
-		edges[j] = edge{at: past[j].at, spread: past[j].spread, slower: past[j].slower}
+		edges[j] = edge{at: past[j].at, prior: prior{spread: past[j].spread}, slower: past[j].slower}
 		// Half a request on both sides, so that none is infinite.
 		odds[j] = math.Log((past[j].slower + 0.5) / (max(0, timed-past[j].slower) + 0.5))
 	}
@@ -46,12 +45,37 @@ func chooseEdges(past []pastEdge, timed, margin float64, threshold time.Duration
 		}
 		edges[j].margin = min(widestMargin, max(margin, math.Pow(slowdown, slope)))
 	}
+	drop := func(j int) {
+		edges, odds = slices.Delete(edges, j, j+1), slices.Delete(odds, j, j+1)
+	}
+	for j := idle(edges, timed, threshold); j >= 0; j = idle(edges, timed, threshold) {
+		drop(j)
+	}
 	for len(edges) > mostEdges {
-		least := leastTelling(edges, odds, threshold)
-		edges = append(edges[:least], edges[least+1:]...)
-		odds = append(odds[:least], odds[least+1:]...)
+		drop(leastTelling(edges, odds, threshold))
 	}
 	return edges
+}
+
+// idle is the index of an edge that tells nothing, as far as the incumbent is known; -1 when there is none. Evidence is the mean over all edges, so
+// each of these costs. All requests are slower than the first edges, whatever they are; and what is slower than the second
+// edge that no request exceeded is slower than that one too.
+func idle(edges []edge, timed float64, threshold time.Duration) int {
+	if timed < fewestTimed {
+		return -1
+	}
+	lower, upper := around(edges, threshold)
+	for j := range edges {
+		if len(edges) == 1 || (threshold > 0 && (j == lower || j == upper)) {
+			continue
+		}
+		nothingFaster := edges[j].slower > (1-tail)*timed
+		nothingSlower := j >= 2 && edges[j-2].slower <= 0
+		if nothingFaster || nothingSlower {
+			return j
+		}
+	}
+	return -1
 }
 
 // steepness is -d ln odds / d ln edge between an edge and the next one; 0 where there is none.

@@ -62,7 +62,7 @@ func NewEngine(criteria *Criteria, past Past) *Engine {
 
 // newProportion makes a family of one share.
 func newProportion(criteria proportionCriteria, weight float64, past spread) family {
-	f := newFamily(criteria.name, criteria.dryRun, weight, []float64{criteria.margin}, []spread{past})
+	f := newFamily(criteria.name, criteria.dryRun, weight, prior{criteria.margin, past})
 	if criteria.ignored > 0 {
 		f.floor = floor{criteria.ignored, eprocess.NewLates(len(multiples))}
 	}
@@ -96,8 +96,8 @@ type Stage struct {
 	Mirrored bool
 }
 
-// comparable says that the incumbent gets requests of the same kind at the same time.
-func comparable(stage Stage) bool {
+// hasPeer says that the incumbent gets requests of the same kind at the same time.
+func hasPeer(stage Stage) bool {
 	return stage.Random && (stage.Share < 1 || stage.Mirrored)
 }
 
@@ -175,7 +175,7 @@ func (e *Engine) weigh(all bool) {
 		}
 		f.weigh(e.stage, index, criteria.allowed)
 		first := &f.shares[0]
-		first.look(criteria.basis(e.stage), first.stage.candidate, first.harm.spread.largest)
+		first.look(criteria.basis(e.stage), first.stage.candidate, first.spread.largest)
 	}
 	weighProportion(&e.errors, &e.criteria.errors)
 	for i := range e.ratios {
@@ -233,7 +233,7 @@ func (e *Engine) worst() *family {
 
 // basis says by what a share of bad events is to be found safe.
 func (c *proportionCriteria) basis(stage Stage) basis {
-	result := basis{compare: comparable(stage)}
+	result := basis{compare: hasPeer(stage)}
 	if c.allowed > 0 {
 		result.limit = max(c.allowed, c.ignored) // what is ignored is no harm, even where the SLO is stricter
 	}

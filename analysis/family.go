@@ -18,8 +18,8 @@ type family struct {
 	shares []share
 	pool   pooled
 	floor  floor
-	// log of the family's evidence of harm.
-	log float64
+	// log of the family's evidence of harm, and the highest that it was.
+	log, highest float64
 	// failed says that a metric that decides nothing would have convicted, and lastAlone that there was nothing to compare with in the last block.
 	failed, lastAlone bool
 	// ready says that the pool is full.
@@ -51,15 +51,21 @@ type pooled struct {
 	unpaired bool
 }
 
-// newFamily makes a family for shares with margins and pasts of their own.
-func newFamily(name string, dryRun bool, weight float64, margins []float64, pasts []spread) family {
-	f := family{name: name, dryRun: dryRun, weight: weight, shares: make([]share, len(margins))}
+// prior is what holds for a share of bad events before anything was seen: the odds ratio that is no harm, and how much counts vary.
+type prior struct {
+	margin float64
+	spread spread
+}
+
+// newFamily makes a family for shares of bad events.
+func newFamily(name string, dryRun bool, weight float64, priors ...prior) family {
+	f := family{name: name, dryRun: dryRun, weight: weight, shares: make([]share, len(priors))}
 	own := weight
 	if dryRun {
 		own = 1
 	}
-	for j := range f.shares {
-		f.shares[j].harm = newHarm(margins[j], pasts[j], own/2)
+	for j, prior := range priors {
+		f.shares[j].harm = newHarm(prior, own/2)
 	}
 	return f
 }
@@ -79,8 +85,8 @@ func (f *family) add(stage Stage, events tracks, bad []tracks, paired bool) bool
 			share.waiting.candidate = math.NaN()
 			continue // not counted in this block
 		}
-		share.stage.candidate.add(events.candidate, bad[j].candidate)
-		share.stage.incumbent.add(events.incumbent, bad[j].incumbent)
+		share.stage.candidate = share.stage.candidate.plus(events.candidate, bad[j].candidate)
+		share.stage.incumbent = share.stage.incumbent.plus(events.incumbent, bad[j].incumbent)
 		share.waiting.candidate += bad[j].candidate
 		share.waiting.incumbent += bad[j].incumbent
 	}
@@ -115,12 +121,13 @@ func (f *family) weigh(stage Stage, index int, limit float64) bool {
 			case index >= 0:
 				share.weighAlone(&logs)
 				if j == index {
-					share.alone.add(pool.candidate, share.waiting.candidate)
+					share.alone = share.alone.plus(pool.candidate, share.waiting.candidate)
 				}
 			}
 		}
 		f.lastAlone = alone
 		f.sum(pool)
+		f.highest = max(f.highest, f.log)
 		f.failed = f.failed || (f.dryRun && f.log >= math.Log(1/alpha))
 		f.blocks++
 	}
@@ -135,8 +142,8 @@ func (s *share) compared(pool pooled) {
 	if math.IsNaN(s.waiting.candidate) {
 		return
 	}
-	s.whole.candidate.add(pool.candidate, s.waiting.candidate)
-	s.whole.incumbent.add(pool.incumbent, s.waiting.incumbent)
+	s.whole.candidate = s.whole.candidate.plus(pool.candidate, s.waiting.candidate)
+	s.whole.incumbent = s.whole.incumbent.plus(pool.incumbent, s.waiting.incumbent)
 	table := eprocess.Table{
 		Candidate: int64(pool.candidate), Incumbent: int64(pool.incumbent),
 		Bad: int64(s.waiting.candidate + s.waiting.incumbent), BadCandidate: int64(s.waiting.candidate),
@@ -145,7 +152,7 @@ func (s *share) compared(pool pooled) {
 		return // no event differs from another: nothing is told, whatever the odds are
 	}
 	ratios := s.compare(table, !pool.unpaired)
-	s.safety.add(&ratios, s.spread.largest)
+	s.learn(&ratios, s.spread.largest)
 }
 
 // sum takes the mean over the shares, and the floor where that is less.

@@ -52,14 +52,15 @@ type harm struct {
 const firstWeight = 0.5
 
 // newHarm makes a harm that has seen nothing. Weight is that of the likelihoods in the whole evidence.
-func newHarm(psi0 float64, past spread, weight float64) harm {
+func newHarm(prior prior, weight float64) harm {
+	psi0 := prior.margin
 	alternatives := make([]float64, 0, len(logRatios{}))
 	for _, multiple := range multiples {
 		alternatives = append(alternatives, multiple*psi0)
 	}
 	alternatives = append(alternatives, 1, safeOdds(psi0))
 	return harm{
-		odds: eprocess.NewOdds(psi0, alternatives...), psi0: psi0, spread: past.orNone(),
+		odds: eprocess.NewOdds(psi0, alternatives...), psi0: psi0, spread: prior.spread.orNone(),
 		most:       math.Log(1/(alpha*weight*firstWeight)) / 2,
 		likelihood: eprocess.NewLates(len(multiples)), betting: eprocess.NewLates(len(bets)),
 	}

@@ -43,11 +43,11 @@ func (l *latency) choose(past []pastEdge, timed float64) {
 	if l.criteria.threshold > 0 {
 		l.lower, l.upper = around(l.edges, l.criteria.threshold)
 	}
-	margins, pasts := make([]float64, len(l.edges)), make([]spread, len(l.edges))
+	priors := make([]prior, len(l.edges))
 	for j, edge := range l.edges {
-		margins[j], pasts[j] = edge.margin, edge.spread
+		priors[j] = edge.prior
 	}
-	l.family = newFamily(l.name, l.dryRun, l.weight, margins, pasts)
+	l.family = newFamily(l.name, l.dryRun, l.weight, priors...)
 	l.candidate, l.incumbent = make([]float64, len(l.edges)), make([]float64, len(l.edges))
 	l.bad, l.learned = make([]tracks, len(l.edges)), nil
 }
@@ -128,7 +128,7 @@ func (l *latency) weighed(stage Stage) {
 	for j := range l.shares {
 		share := &l.shares[j]
 		if basis, needed := l.basis(stage, j); needed && basis.limit > 0 {
-			share.look(basis, share.stage.candidate, share.harm.spread.largest)
+			share.look(basis, share.stage.candidate, share.spread.largest)
 		}
 	}
 }
@@ -140,7 +140,7 @@ func (l *latency) weighed(stage Stage) {
 //   - Else these are the edges that between 1% and 99% of the incumbent's requests exceed, by comparison, and the first one that fewer
 //     exceed, by both: hardly a request tells something beyond it, and all of them are slower than the edges before.
 func (l *latency) basis(stage Stage, j int) (basis, bool) {
-	compare := comparable(stage)
+	compare := hasPeer(stage)
 	switch {
 	case l.criteria.threshold > 0 && l.lower >= 0:
 		return basis{compare: compare, limit: l.criteria.allowed}, j == l.lower
@@ -190,14 +190,5 @@ func (l *latency) weakest(stage Stage) (int, float64) {
 
 // mute says that latency has nothing to say in a stage.
 func (l *latency) mute(stage Stage) bool {
-	return l.criteria.threshold <= 0 && !comparable(stage)
-}
-
-// safe says that latency is found safe in the stage.
-func (l *latency) safe(stage Stage) bool {
-	if l.mute(stage) {
-		return true
-	}
-	edge, found := l.weakest(stage)
-	return edge >= 0 && found >= safeLog
+	return l.criteria.threshold <= 0 && !hasPeer(stage)
 }

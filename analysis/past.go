@@ -123,16 +123,16 @@ func (w *window) add(block *Block, timed bool) {
 		w.open, w.from = true, block.From
 	}
 	counts := block.Incumbent
-	w.errors.tally.add(counts.Requests, counts.Errors)
+	w.errors.tally = w.errors.tally.plus(counts.Requests, counts.Errors)
 	for i := range min(len(w.ratios), len(block.Ratios)) {
 		if tally := block.Ratios[i].Incumbent; tally.sane() {
-			w.ratios[i].tally.add(tally.Total, tally.Bad)
+			w.ratios[i].tally = w.ratios[i].tally.plus(tally.Total, tally.Bad)
 		}
 	}
 	for j := range w.latency {
 		if timed {
 			slower := counts.slowerThan(j)
-			w.latency[j].tally.add(slower.Total, slower.Bad)
+			w.latency[j].tally = w.latency[j].tally.plus(slower.Total, slower.Bad)
 		}
 	}
 	// Scrapes come a little early now and then.

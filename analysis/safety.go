@@ -60,8 +60,8 @@ func belowLog(candidate Tally, limit, spread float64) float64 {
 	}
 }
 
-// add takes a block that was compared.
-func (s *safety) add(ratios *logRatios, spread float64) {
+// learn takes a block that was compared.
+func (s *safety) learn(ratios *logRatios, spread float64) {
 	s.odds += (ratios[noDifference] - ratios[notSafe]) / spread
 	s.best = max(s.best, s.odds)
 }

@@ -35,11 +35,13 @@ type words struct {
 	rate, event string
 }
 
+const request = "request"
+
 func wordsOf(name string) words {
 	if name == errorsName {
-		return words{"error rate", "request"}
+		return words{"error rate", request}
 	}
-	return words{"bad share of " + name, "event"}
+	return words{name + " rate", "event"}
 }
 
 // beside says what the incumbent did.
@@ -60,11 +62,13 @@ func plural(count float64, thing string) string {
 
 // needed says how many events are missing, and how long they take to come at the rate of those that were seen.
 func (e *Engine) needed(missing, seen float64, event string) string {
-	verb := "are"
+	text := fmt.Sprintf("about %s more %ss are needed", number(missing), event)
 	if math.Round(missing) == 1 {
-		verb = "is"
+		text = fmt.Sprintf("about 1 more %s is needed", event)
 	}
-	text := fmt.Sprintf("about %s more %s needed", number(missing), plural(missing, event)[len(number(missing))+1:]+" "+verb)
+	if event == request {
+		seen = e.seen.Candidate.Requests // those that are not timed yet come as fast
+	}
 	if passed := e.seen.Latest.Sub(e.seen.Since).Seconds(); seen > 0 && passed > 0 {
 		text += ", " + roughly(missing/seen*passed) + " at the present rate"
 	}
@@ -103,7 +107,7 @@ func (e *Engine) proportion(f *family, criteria *proportionCriteria) MetricVerdi
 	switch {
 	case f.dryRun && f.failed:
 		verdict.Outcome, verdict.Progress = v1alpha1.OutcomeFail, 0
-		verdict.Message = e.accusation(f)
+		verdict.Message = e.wouldConvict(f)
 	case candidate.Total <= 0:
 		verdict.Message = fmt.Sprintf("%s: no %ss of the candidate yet", f.name, words.event)
 	case basis.none():
@@ -117,7 +121,7 @@ func (e *Engine) proportion(f *family, criteria *proportionCriteria) MetricVerdi
 		verdict.Message = fmt.Sprintf("%s %s %ss %s (%s)", words.rate, candidate, words.event, how, beside(incumbent))
 	default:
 		verdict.Message = fmt.Sprintf("%s %s %ss (%s): %s", words.rate, candidate, words.event, beside(incumbent),
-			e.missing(outlook(basis, &share.safety, candidate, share.harm.spread.largest), candidate.Total, words.event))
+			e.missing(outlook(basis, &share.safety, candidate, share.spread.largest), candidate.Total, words.event))
 	}
 	return verdict
 }
@@ -125,10 +129,10 @@ func (e *Engine) proportion(f *family, criteria *proportionCriteria) MetricVerdi
 // missing says what is needed to find something safe, by how many times as many events would do.
 func (e *Engine) missing(times, seen float64, event string) string {
 	if math.IsInf(times, 1) {
-		return fmt.Sprintf("not found safe, and more %ss at such rates won't do", event)
+		return fmt.Sprintf("not found safe, and at these rates more %ss won't do", event)
 	}
 	more := max(1, math.Ceil(max(1, seen)*times-seen))
-	if event == wordsOf(errorsName).event {
+	if event == request {
 		more = max(more, math.Ceil(e.fewestRequests()-seen))
 	}
 	return e.needed(more, seen, event)
@@ -148,6 +152,11 @@ func (e *Engine) accusation(f *family) string {
 	candidate, incumbent := share.whole.candidate, share.whole.incumbent
 	return fmt.Sprintf("%s %s of %s is worse than the incumbent's %s", words.rate, besides(candidate.rate(), incumbent.rate()),
 		plural(candidate.Total, words.event), incumbent)
+}
+
+// wouldConvict tells of a metric that decides nothing.
+func (e *Engine) wouldConvict(f *family) string {
+	return fmt.Sprintf("%s: evidence up to %s, %d would convict", e.accusation(f), evidence(evidenceOf(f.highest)), int(1/alpha))
 }
 
 func (e *Engine) criteriaOf(f *family) *proportionCriteria {
@@ -173,14 +182,19 @@ func besides(rate, other float64) string {
 // verdict tells of a threshold metric.
 func (b *bound) verdict(criteria *Threshold) MetricVerdict {
 	verdict := MetricVerdict{Name: criteria.name, DryRun: criteria.dryRun, Outcome: v1alpha1.OutcomeInconclusive}
-	value := fmt.Sprintf("%s is %.4g", criteria.name, b.last.Value)
-	limit := criteria.limit(b.last.Value)
+	last := b.last.Value
+	if b.failed {
+		last = b.culprit
+	}
+	value, limit := fmt.Sprintf("%s is %.4g", criteria.name, last), criteria.limit(last)
 	switch {
 	case b.failed:
 		verdict.Outcome = v1alpha1.OutcomeFail
-		verdict.Message = fmt.Sprintf("%s, %s, %s in a row", value, limit, plural(float64(max(b.bad, criteria.times)), "time"))
-	case b.last.At.IsZero() && b.good+b.bad == 0:
+		verdict.Message = fmt.Sprintf("%s, %s, %s in a row", value, limit, plural(float64(criteria.times), "time"))
+	case !b.seen:
 		verdict.Message = criteria.name + " has no value yet: does its query yield one?"
+	case b.good+b.bad == 0:
+		verdict.Message = criteria.name + " has no value in this step yet"
 	case b.bad > 0:
 		verdict.Message = fmt.Sprintf("%s, %s, %d of %d times in a row that convict", value, limit, b.bad, criteria.times)
 	case b.good >= criteria.times:

@@ -13,16 +13,16 @@ func (e *Engine) see(block *Block) {
 	if block.At.After(e.seen.Latest) {
 		e.seen.Latest = block.At
 	}
-	e.seen.Incumbent.grow(&block.Incumbent)
-	e.seen.Candidate.grow(&block.Candidate)
+	e.seen.Incumbent = grown(e.seen.Incumbent, &block.Incumbent)
+	e.seen.Candidate = grown(e.seen.Candidate, &block.Candidate)
 }
 
-// grow adds counts. Where the edges of the histogram change, it begins anew.
-func (c *Counts) grow(by *Counts) {
+// grown adds counts, in place. Where the edges of the histogram change, it begins anew.
+func grown(c Counts, by *Counts) Counts {
 	c.Requests += math.Round(by.Requests)
 	c.Errors += math.Round(by.Errors)
 	if len(by.Buckets) == 0 || !by.sanelyTimed() {
-		return
+		return c
 	}
 	same := len(c.Buckets) == len(by.Buckets)
 	for i := 0; same && i < len(c.Buckets); i++ {
@@ -30,11 +30,12 @@ func (c *Counts) grow(by *Counts) {
 	}
 	if !same {
 		c.Buckets = slices.Clone(by.Buckets)
-		return
+		return c
 	}
 	for i := range c.Buckets {
 		c.Buckets[i].Count += by.Buckets[i].Count
 	}
+	return c
 }
 
 // Stage returns what both tracks did in the present stage. It is a copy.

@@ -88,7 +88,7 @@ func (e *Engine) doubts(metrics []MetricVerdict) []string {
 	}
 	if missing := math.Ceil(e.fewestRequests()) - e.seen.Candidate.Requests; missing > 0 && e.errorsSafe() {
 		doubts = append(doubts, fmt.Sprintf("an SLO of %s%% can't be told from %s requests: %s", e.criteria.errors.slo, number(e.seen.Candidate.Requests),
-			e.needed(missing, e.seen.Candidate.Requests, "request")))
+			e.needed(missing, e.seen.Candidate.Requests, request)))
 	}
 	return e.withStrange(doubts)
 }
@@ -96,10 +96,14 @@ func (e *Engine) doubts(metrics []MetricVerdict) []string {
 // withStrange says when blocks keep being left out.
 func (e *Engine) withStrange(doubts []string) []string {
 	const many = 3
-	if e.strange < many || len(doubts) == 0 {
+	strange := e.strange
+	if e.latency != nil {
+		strange += e.latency.strange
+	}
+	if strange < many || len(doubts) == 0 {
 		return doubts
 	}
-	return append(doubts, fmt.Sprintf("%s of %s scrapes were left out, since no counters can have said so", number(float64(e.strange)), number(float64(e.strange+e.blocks))))
+	return append(doubts, fmt.Sprintf("%s were left out, since no counter can have said so", plural(float64(strange), "scrape")))
 }
 
 // fewestRequests is how many requests the SLO can be told from: fewer have no error by chance, even at a rate that misses it.
@@ -108,7 +112,7 @@ func (e *Engine) fewestRequests() float64 {
 	if criteria.allowed >= 1 {
 		return 1
 	}
-	return max(1, e.errors.shares[0].harm.spread.largest*math.Log(beta)/math.Log1p(-criteria.allowed))
+	return max(1, e.errors.shares[0].spread.largest*math.Log(beta)/math.Log1p(-criteria.allowed))
 }
 
 func (e *Engine) errorsSafe() bool {

@@ -50,7 +50,7 @@ func binomial(random *rand.Rand, n float64, p float64) float64 {
 		return n
 	case p > 0.5:
 		return n - binomial(random, n, 1-p)
-	case n*p > 2000:
+	case n*p > 100:
 		return math.Round(min(n, max(0, n*p+random.NormFloat64()*math.Sqrt(n*p*(1-p)))))
 	}
 	hits, at := 0.0, 0.0
@@ -103,12 +103,12 @@ func (w *world) next() *analysis.Block {
 	return block
 }
 
-// past is the incumbent's hour before.
+// past is what the incumbent did before.
 func (w *world) past(criteria *analysis.Criteria) analysis.Past {
 	calibrator := analysis.NewCalibrator(criteria)
 	share := w.share
 	w.share = 0
-	for range int(time.Hour / w.interval) {
+	for range int(20 * time.Minute / w.interval) {
 		calibrator.Add(w.next())
 	}
 	w.share = share
