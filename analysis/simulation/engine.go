@@ -22,7 +22,7 @@ func NewEngine(engine *analysis.Engine) *Engine { return &Engine{engine: engine}
 
 // Enter begins a stage.
 func (e *Engine) Enter(stage Stage) {
-	e.engine.Enter(analysis.Stage{Share: stage.Share, Random: true})
+	e.engine.Enter(analysis.Stage{Share: stage.Share, Random: !stage.Chosen, Mirrored: stage.Mirrored})
 }
 
 // Weigh has the engine weigh a block.

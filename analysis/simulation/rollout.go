@@ -29,6 +29,9 @@ const (
 type Stage struct {
 	// Share of the users' requests, from 0 to 1, that the candidate gets.
 	Share float64
+	// Mirrored says that it gets copies of them. Chosen says that it gets requests that are chosen by what they are, which is not to be
+	// compared; here they are of the same kind as others.
+	Mirrored, Chosen bool
 	// Hold is the least time in the stage, and Deadline the most; zero for none. After the deadline the rollout goes on without proof.
 	Hold, Deadline time.Duration
 }
@@ -51,7 +54,7 @@ type Outcome struct {
 	Requests []float64
 	// Unproven is how many stages ended with their deadline.
 	Unproven int
-	// FromOnset is the time, and Exposed the number of the candidate's requests, since it began to differ.
+	// FromOnset is the time, and Exposed the number of the candidate's requests, since it began to differ; both are zero if it never did.
 	FromOnset time.Duration
 	Exposed   float64
 }
@@ -77,14 +80,11 @@ func Run(world World, rollout Rollout, r *rand.Rand, ago time.Duration, past fun
 	var out Outcome
 	for i, stage := range rollout.Stages {
 		out.Stage = i
-		traffic.Enter(stage.Share)
+		traffic.Enter(stage)
 		j.Enter(stage)
-		decision, requests, timely := runStage(traffic, stage, rollout.WarmUp, j)
+		decision, requests, exposed, timely := runStage(traffic, stage, rollout.WarmUp, j)
 		out.Stages, out.Requests = append(out.Stages, traffic.Stage()), append(out.Requests, requests)
-		if i >= world.Candidate.Stage {
-			out.FromOnset += traffic.Stage()
-			out.Exposed += requests
-		}
+		out.FromOnset, out.Exposed = traffic.Onset(), out.Exposed+exposed
 		if !timely {
 			out.Unproven++
 		}
@@ -96,26 +96,29 @@ func Run(world World, rollout Rollout, r *rand.Rand, ago time.Duration, past fun
 	return out
 }
 
-// runStage goes through one stage. Timely says that it did not end with its deadline.
-func runStage(traffic *Traffic, stage Stage, warmUp time.Duration, judge Judge) (decision Decision, requests float64, timely bool) {
+// runStage goes through one stage. Exposed are the candidate's requests while it differed, and timely says that the stage did not end
+// with its deadline.
+func runStage(traffic *Traffic, stage Stage, warmUp time.Duration, judge Judge) (decision Decision, requests, exposed float64, timely bool) {
 	for {
 		block := traffic.Next()
 		if !block.Straddles {
 			requests += block.Candidate.Requests
+			if traffic.Onset() > 0 {
+				exposed += block.Candidate.Requests
+			}
 		}
 		spent := traffic.Stage()
 		switch judge.Weigh(block, spent, spent-traffic.world.Scrape >= warmUp) {
 		case Rollback:
-			return Rollback, requests, true
+			return Rollback, requests, exposed, true
 		case Advance:
 			if spent >= stage.Hold {
-				return Advance, requests, true
+				return Advance, requests, exposed, true
 			}
 		case Wait:
 		}
 		if stage.Deadline > 0 && spent >= stage.Deadline {
-			return Advance, requests, false
+			return Advance, requests, exposed, false
 		}
 	}
 }
-

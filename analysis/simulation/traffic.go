@@ -16,7 +16,10 @@ type Traffic struct {
 	now, began time.Duration
 	// stage is its index: -1 before the rollout; share is the candidate's.
 	stage int
-	share float64
+	// share of the users' requests or their copies that the candidate gets, and kept what the incumbent keeps.
+	share, kept float64
+	// onset is when the candidate begins to differ, if it has.
+	onset time.Duration
 	// incident is when the stage's incident begins.
 	incident time.Duration
 	// straddles is how much of the next block was before the stage.
@@ -44,7 +47,7 @@ var epoch = time.Unix(1_800_000_000, 0).UTC()
 
 // NewTraffic begins the traffic of a world, before its rollout.
 func NewTraffic(world World, r *rand.Rand) *Traffic {
-	t := &Traffic{world: world.withDefaults(), rand: r, stage: -1}
+	t := &Traffic{world: world.withDefaults(), rand: r, stage: -1, kept: 1}
 	for track, counts := range []*analysis.Counts{incumbent: &t.block.Incumbent, candidate: &t.block.Candidate} {
 		counts.Buckets = make([]analysis.Bucket, len(t.world.Edges))
 		for i, edge := range t.world.Edges {
@@ -55,17 +58,31 @@ func NewTraffic(world World, r *rand.Rand) *Traffic {
 	return t
 }
 
-// Enter begins the next stage, in which the candidate gets the share, from 0 to 1, of the requests.
-func (t *Traffic) Enter(share float64) {
+// Enter begins the next stage.
+func (t *Traffic) Enter(stage Stage) {
 	t.stage++
-	t.share = share
+	t.share, t.kept = stage.Share, 1-stage.Share
+	if stage.Mirrored {
+		t.kept = 1
+	}
 	if t.world.Straddle {
 		t.straddles = time.Duration(t.rand.Float64() * float64(t.world.Scrape))
 	}
 	t.began = t.now + t.straddles
+	if t.stage == t.world.Candidate.Stage {
+		t.onset = t.began + t.world.Candidate.After
+	}
 	if in := t.world.Incident; in != nil {
 		t.incident = t.began + time.Duration(t.rand.Float64()*float64(in.Within))
 	}
+}
+
+// Onset is how long the candidate has differed, up to the last block.
+func (t *Traffic) Onset() time.Duration {
+	if !t.differs(t.now - 1) {
+		return 0
+	}
+	return t.now - t.onset
 }
 
 // Stage is how long the present stage has lasted, up to the last block.
@@ -81,7 +98,7 @@ func (t *Traffic) Next() *analysis.Block {
 	from, to := t.now, t.now+t.world.Scrape
 	for at, grain := from, t.world.grain(); at < to; at += grain {
 		length := min(grain, to-at)
-		t.sample(incumbent, &b.Incumbent, at, length, 1-t.share)
+		t.sample(incumbent, &b.Incumbent, at, length, t.kept)
 		t.sample(candidate, &b.Candidate, at+t.world.Lag, length, t.share)
 	}
 	cumulate(b.Incumbent.Buckets)
@@ -135,12 +152,18 @@ func (t *Traffic) conditions(track int, at time.Duration) (rate, errors, slower 
 	if cold := w.ColdStart; cold != nil && at-t.began < cold.For {
 		slower *= 1 + (cold.Slower-1)*(1-(at-t.began).Seconds()/cold.For.Seconds())
 	}
-	if t.stage >= w.Candidate.Stage {
+	if t.differs(at) {
 		odds := errors / (1 - errors) * w.Candidate.Odds
 		errors = odds / (1 + odds)
 		slower *= w.Candidate.Slower
 	}
 	return rate, errors, slower
+}
+
+// differs says whether the candidate does at a moment.
+func (t *Traffic) differs(at time.Duration) bool {
+	from := t.world.Candidate
+	return t.stage > from.Stage || t.stage == from.Stage && at-t.began >= from.After
 }
 
 // either is the probability of one of two independent events.

@@ -23,7 +23,7 @@ func total(t *testing.T, world simulation.World, seed uint64, shares []float64, 
 	traffic := simulation.NewTraffic(world, rand.New(rand.NewPCG(seed, 7)))
 	var sum analysis.Block
 	for _, share := range shares {
-		traffic.Enter(share)
+		traffic.Enter(simulation.Stage{Share: share})
 		sum = analysis.Block{}
 		for range blocks {
 			block := traffic.Next()
@@ -142,7 +142,7 @@ func TestTraffic_SlowsOnlyTheCandidateWhenItStarts(t *testing.T) {
 		t.Errorf("the share above 100 ms is %v of the candidate's and %v of the incumbent's", slow(cold.Candidate), slow(cold.Incumbent))
 	}
 	traffic := simulation.NewTraffic(world, rand.New(rand.NewPCG(3, 3)))
-	traffic.Enter(0.5)
+	traffic.Enter(simulation.Stage{Share: 0.5})
 	for range 3 {
 		traffic.Next()
 	}
@@ -159,7 +159,7 @@ func TestTraffic_SaysWhatABlockIs(t *testing.T) {
 	if before.Candidate.Requests != 0 || before.Straddles {
 		t.Errorf("before the rollout the candidate has %v requests, and straddling is %t", before.Candidate.Requests, before.Straddles)
 	}
-	traffic.Enter(0.5)
+	traffic.Enter(simulation.Stage{Share: 0.5})
 	first := *traffic.Next()
 	if !first.Straddles || first.Paired || first.At.Sub(first.From) != world.Scrape+world.Lag {
 		t.Errorf("the first block straddles: %t, is paired: %t, and is %s long", first.Straddles, first.Paired, first.At.Sub(first.From))
@@ -180,4 +180,21 @@ func TestTraffic_TakesItsTimeToDiffer(t *testing.T) {
 	near(t, "errors in the first stage", healthy.Candidate.Errors, healthy.Candidate.Requests, 0.01)
 	ill := total(t, world, 4, []float64{0.5, 0.5}, 50)
 	near(t, "errors in the second stage", ill.Candidate.Errors, ill.Candidate.Requests, 0.2)
+}
+
+func TestTraffic_MirrorsWithoutTakingFromTheIncumbent(t *testing.T) {
+	t.Parallel()
+	traffic := simulation.NewTraffic(service(), rand.New(rand.NewPCG(2, 2)))
+	traffic.Enter(simulation.Stage{Share: 0.5, Mirrored: true})
+	var sum analysis.Block
+	for range 100 {
+		block := traffic.Next()
+		add(&sum.Incumbent, block.Incumbent)
+		add(&sum.Candidate, block.Candidate)
+	}
+	for track, got := range map[float64]float64{1: sum.Incumbent.Requests, 0.5: sum.Candidate.Requests} {
+		if want := 100 * 15 * 100 * track; math.Abs(got-want) > 5*math.Sqrt(want) {
+			t.Errorf("%v requests, want about %v", got, want)
+		}
+	}
 }

@@ -63,8 +63,9 @@ func (l Latency) Slower(edge time.Duration, factor float64) float64 {
 type Difference struct {
 	// Odds is the odds ratio of failure, and Slower the factor of latency, candidate against incumbent; 0 and 1 are no difference.
 	Odds, Slower float64
-	// Stage is the index of the stage from whose beginning on it differs.
+	// Stage is the index of the stage in which it begins to differ, and After how long after the stage's beginning.
 	Stage int
+	After time.Duration
 }
 
 // OddsRatio is what turns an error rate into another.
