@@ -157,13 +157,13 @@ func (d *demo) promote(ctx context.Context) (promoted, error) {
 			return false, fmt.Errorf("version 2 was rolled back: %s", v.Progress.Reason)
 		}
 		if v.Progress.Incumbent == d.before {
-			if verdict := v.Rollout.Status.Verdict; verdict != nil {
-				out.reason = verdict.Message
-			}
 			return false, nil
 		}
 		if out.promoted.IsZero() {
 			out.promoted = v.Progress.WrittenAt
+		}
+		if history := v.Rollout.Status.AnalysisHistory; len(history) > 0 {
+			out.reason = history[len(history)-1].Message
 		}
 		return idle(v) && !v.Progress.OnCopy && len(v.Copies) == 0, nil
 	})

@@ -26,41 +26,51 @@ const (
 	// metricsPort is that of Weighlock's own metrics.
 	metricsPort = "9797"
 	// still is how long nothing new was weighed when all was weighed that
-	// there is: longer than it takes from a reply to a verdict.
-	still = 8 * time.Second
+	// there is: longer than it takes from a scrape to a verdict.
+	still = 5 * time.Second
+	// never is a scrape interval that no test lives to see the end of.
+	never = time.Hour
 )
 
 // weighed is how far Weighlock is with weighing a rollout.
 type weighed struct {
-	// Blocks is how many it has weighed, and Evidence what they came to, to
-	// the last digit.
+	// Blocks is how many it has weighed, and Evidence what they came to.
 	Blocks   int
-	Evidence string
-	// Verdict is what the status says.
-	Verdict observe.Verdict
+	Evidence float64
+	// Series are all that it tells of the rollout, to the last digit: the
+	// requests, errors and latencies of each track, and the verdict.
+	Series []string
 }
 
+// series are of a rollout of the shop: name, namespace, other labels, value.
+var series = regexp.MustCompile(`(?m)^(weighlock_rollout_[a-z_]+)\{namespace="([^"]+)",rollout="` + shop.Name + `"([^}]*)\} (\S+)$`)
+
 // weighed reads how far it is.
-func (r *rig) weighed(view observe.View) (weighed, error) {
+func (r *rig) weighed() (weighed, error) {
 	text, err := r.metrics()
 	if err != nil {
 		return weighed{}, err
 	}
 	var out weighed
-	blocks, err := r.metric(text, "weighlock_rollout_blocks")
-	if err != nil {
-		return weighed{}, err
+	for _, match := range series.FindAllStringSubmatch(text, -1) {
+		if match[2] != r.namespace {
+			continue
+		}
+		out.Series = append(out.Series, match[1]+match[3]+" "+match[4])
+		value, err := strconv.ParseFloat(match[4], 64)
+		if err != nil {
+			return weighed{}, err
+		}
+		switch match[1] {
+		case "weighlock_rollout_blocks":
+			out.Blocks = int(value)
+		case "weighlock_rollout_evidence":
+			out.Evidence = value
+		}
 	}
-	if out.Blocks, err = strconv.Atoi(blocks); err != nil {
-		return weighed{}, err
+	if out.Blocks == 0 {
+		return weighed{}, errors.New("nothing is weighed yet")
 	}
-	if out.Evidence, err = r.metric(text, "weighlock_rollout_evidence"); err != nil {
-		return weighed{}, err
-	}
-	if view.Rollout == nil || view.Rollout.Status.Verdict == nil {
-		return weighed{}, errors.New("the status has no verdict")
-	}
-	out.Verdict = *view.Rollout.Status.Verdict
 	return out, nil
 }
 
@@ -88,31 +98,22 @@ func (r *rig) metrics() (string, error) {
 	return string(text), err
 }
 
-// metric is the value of the rig's own series, as it is written.
-func (r *rig) metric(text, name string) (string, error) {
-	line := regexp.MustCompile(`(?m)^` + name + `\{namespace="` + r.namespace + `",rollout="` + shop.Name + `"\} (\S+)$`)
-	match := line.FindStringSubmatch(text)
-	if match == nil {
-		return "", fmt.Errorf("it has no %s", name)
-	}
-	return match[1], nil
-}
-
 // allWeighed waits until nothing new has been weighed for a while.
 func (r *rig) allWeighed() weighed {
 	r.t.Helper()
 	var last weighed
 	since := time.Now()
-	r.until("all to be weighed that there is", 60*time.Second, func(v observe.View) error {
-		now, err := r.weighed(v)
+	r.until("all to be weighed that there is", 60*time.Second, func(observe.View) error {
+		now, err := r.weighed()
 		if err != nil {
 			return err
 		}
-		if !gocmp.Equal(now, last) {
+		diff := gocmp.Diff(last, now)
+		if diff != "" {
 			last, since = now, time.Now()
 		}
 		if time.Since(since) < still {
-			return errors.New("it goes on")
+			return fmt.Errorf("it goes on: %s", diff)
 		}
 		return nil
 	})
@@ -123,8 +124,8 @@ func (r *rig) allWeighed() weighed {
 // one before had come to.
 func (r *rig) weighsAlike(before weighed) {
 	r.t.Helper()
-	r.until("another Weighlock to have weighed as much", 120*time.Second, func(v observe.View) error {
-		now, err := r.weighed(v)
+	r.until("another Weighlock to have weighed as much", 120*time.Second, func(observe.View) error {
+		now, err := r.weighed()
 		if err != nil {
 			return err
 		}
@@ -136,14 +137,14 @@ func (r *rig) weighsAlike(before weighed) {
 		}
 		return nil
 	})
-	r.t.Logf("%d blocks, evidence %s: %s", before.Blocks, before.Evidence, before.Verdict.Message)
+	r.t.Logf("%s", strings.Join(before.Series, "\n"))
 }
 
 // longSecondStep is shorter but for the canary's second step, which lasts as
 // long as all that is tried in it.
 var longSecondStep = edited("weight: 25\n    hold: 5s", "weight: 25\n    hold: 75s", "abortDelay: 5s", "abortDelay: 2s")
 
-// It ends Weighlock, which all tests share, so it runs alone. Nobody sends requests
+// It ends Weighlock, which all tests share, so it runs alone. Nothing is scraped
 // meanwhile, so that there is nothing new to weigh.
 func TestReplay_ComesToTheSameVerdictAtTheSameBlock(t *testing.T) {
 	good, bad := newRig(t, "replayed-good"), newRig(t, "replayed-bad")
@@ -153,19 +154,24 @@ func TestReplay_ComesToTheSameVerdictAtTheSameBlock(t *testing.T) {
 	goodUsers, badUsers := good.users(load.Options{Rate: 200}), bad.users(load.Options{Rate: 200})
 	time.Sleep(past)
 	commit := good.commit(shop.Version{Name: "2"})
+	good.inStep("a-quarter")
 	bad.commit(shop.Version{Name: "2", ErrorRate: 0.015})
 	bad.against()
-	unharmed(t, badUsers.stop(), "2")
-	good.inStep("a-quarter")
-	good.blocks(3)
-	unharmed(t, goodUsers.stop())
+	t.Cleanup(func() {
+		if err := running.Scrape(0); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := running.Scrape(never); err != nil {
+		t.Fatal(err)
+	}
 
 	beforeGood, beforeBad := good.allWeighed(), bad.allWeighed()
-	if beforeGood.Evidence == "1" {
+	if beforeGood.Evidence == 1 {
 		t.Error("nothing speaks for or against the good version: any replay would do")
 	}
-	if beforeBad.Verdict.Outcome != "Inconclusive" {
-		t.Fatalf("the bad version's verdict is %+v, too early for this test", beforeBad.Verdict)
+	if beforeBad.Evidence >= 100 {
+		t.Fatalf("the bad version was convicted, too early for this test, by an evidence of %v", beforeBad.Evidence)
 	}
 	pid := killWeighlock(t)
 	good.weighsAlike(beforeGood)
@@ -174,46 +180,25 @@ func TestReplay_ComesToTheSameVerdictAtTheSameBlock(t *testing.T) {
 		t.Fatal("Weighlock was not ended")
 	}
 
-	goodUsers, badUsers = good.users(load.Options{Rate: 200}), bad.users(load.Options{Rate: 200})
+	if err := running.Scrape(0); err != nil {
+		t.Fatal(err)
+	}
 	if view := bad.rolledBack(); !strings.Contains(view.Progress.Reason, "error rate") {
 		t.Errorf("the bad version was rolled back for %q, want its error rate", view.Progress.Reason)
 	}
-	unharmed(t, badUsers.stop(), "2")
 	good.promoted(commit)
+	unharmed(t, badUsers.stop(), "2")
 	unharmed(t, goodUsers.stop())
 }
 
 // against waits until something speaks against the candidate.
 func (r *rig) against() {
 	r.t.Helper()
-	r.until("something to speak against it", 60*time.Second, func(v observe.View) error {
-		now, err := r.weighed(v)
-		if err != nil {
-			return err
-		}
-		evidence, err := strconv.ParseFloat(now.Evidence, 64)
-		if err == nil && (now.Blocks < 2 || evidence < 1.5) {
-			err = fmt.Errorf("%d blocks come to %v", now.Blocks, evidence)
+	r.until("something to speak against it", 60*time.Second, func(observe.View) error {
+		now, err := r.weighed()
+		if err == nil && (now.Blocks < 2 || now.Evidence < 1.5) {
+			err = fmt.Errorf("%d blocks come to %v", now.Blocks, now.Evidence)
 		}
 		return err
-	})
-}
-
-// blocks waits until so many more are weighed.
-func (r *rig) blocks(more int) {
-	r.t.Helper()
-	first := -1
-	r.until("more blocks to be weighed", 60*time.Second, func(v observe.View) error {
-		now, err := r.weighed(v)
-		if err != nil {
-			return err
-		}
-		if first < 0 {
-			first = now.Blocks
-		}
-		if now.Blocks < first+more {
-			return fmt.Errorf("%d blocks are weighed, of %d that are wanted", now.Blocks, first+more)
-		}
-		return nil
 	})
 }

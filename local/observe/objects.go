@@ -22,6 +22,7 @@ type Rollout struct {
 		Step               *Step       `json:"step,omitempty"`
 		Traffic            *Traffic    `json:"traffic,omitempty"`
 		Verdict            *Verdict    `json:"verdict,omitempty"`
+		AnalysisHistory    []Record    `json:"analysisHistory,omitempty"`
 		Hold               string      `json:"hold"`
 		Conditions         []Condition `json:"conditions,omitempty"`
 	} `json:"status"`
@@ -62,6 +63,14 @@ type Metric struct {
 	Name    string `json:"name"`
 	Outcome string `json:"outcome"`
 	Message string `json:"message"`
+}
+
+// Record is what came of a step.
+type Record struct {
+	Candidate string `json:"candidate"`
+	Name      string `json:"name"`
+	Outcome   string `json:"outcome"`
+	Message   string `json:"message"`
 }
 
 // Condition is one of an object's.
