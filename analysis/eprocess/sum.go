@@ -7,7 +7,7 @@ import (
 
 const (
 	// directTerms is up to how many terms a sum over the support is taken whole, for all odds ratios at once.
-	directTerms = 64
+	directTerms = 128
 	// directLimit keeps the sum within float64: every term is at most 1 and is multiplied by e^600 at most; one that was too small
 	// to be held (e^-700) is nothing against the sum, which is not below e^-600 of the largest.
 	directLimit = 600
