@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,34 +87,44 @@ type counted struct {
 	meter   *meter
 	looks   *looks
 	changes chan event.GenericEvent
-	measure *measurements
+	measure measurements
 }
 
 // measurements are what a provider of metrics says next.
-type measurements struct {
-	requests atomic.Int64
+type measurements struct{}
+
+// few are scrapes of one stream.
+type few struct {
+	last     time.Time
+	requests int
 }
 
 // Open begins a stream of a few requests without errors: too few for a verdict.
-func (m *measurements) Open(analysis.Query) (analysis.Stream, error) { return m, nil }
+func (measurements) Open(query analysis.Query) (analysis.Stream, error) {
+	return &few{last: query.Since.Add(-time.Second)}, nil
+}
 
 // Next has no candidate's request after the first ones.
-func (m *measurements) Next(_ context.Context, until time.Time) ([]analysis.Block, error) {
-	block := analysis.Block{From: until.Add(-time.Second), At: until, Paired: true, Incumbent: analysis.Counts{Requests: 9}}
-	if m.requests.Add(1) < 5 {
+func (f *few) Next(_ context.Context, until time.Time) ([]analysis.Block, error) {
+	if !until.After(f.last) {
+		return nil, nil
+	}
+	block := analysis.Block{From: f.last, At: until, Paired: true, Incumbent: analysis.Counts{Requests: 9}}
+	f.last = until
+	if f.requests++; f.requests < 5 {
 		block.Candidate.Requests = 1
 	}
 	return []analysis.Block{block}, nil
 }
 
 // Evaluate is not asked of it.
-func (m *measurements) Evaluate(context.Context, analysis.Evaluation) ([]analysis.Sample, error) {
+func (measurements) Evaluate(context.Context, analysis.Evaluation) ([]analysis.Sample, error) {
 	return nil, nil
 }
 
 func newCounted(t *testing.T, resync time.Duration) *counted {
 	t.Helper()
-	c := &counted{shop: newShop(t), meter: &meter{}, looks: &looks{counts: map[string]int{}}, changes: make(chan event.GenericEvent, 100), measure: &measurements{}}
+	c := &counted{shop: newShop(t), meter: &meter{}, looks: &looks{counts: map[string]int{}}, changes: make(chan event.GenericEvent, 100)}
 	if err := prepare(); err != nil {
 		t.Fatal(err)
 	}

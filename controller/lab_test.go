@@ -49,6 +49,8 @@ type lab struct {
 	bad    map[string]int32
 	step   atomic.Int32
 	images sync.Map // by the Service of their copy's track
+	// steps are what candidates do in each step, by their Service and when it began.
+	steps sync.Map
 	// begin is the place in the history where the Rollout is made; caches show all before it.
 	begin int
 	// running is the controller, and again makes the next one when it has died.
@@ -371,9 +373,11 @@ func (l *lab) tail(n int) string {
 // table is a provider of metrics that goes by the lab's table of bad candidates.
 type table struct{ lab *lab }
 
-// Open begins a stream of what a candidate does.
+// Open begins a stream of what a candidate does in a step: the same one whenever it is asked for.
 func (m table) Open(query analysis.Query) (analysis.Stream, error) {
-	return &scrapes{lab: m.lab, query: query, last: query.Since}, nil
+	made, _ := m.lab.steps.LoadOrStore(query.Candidate.Service+query.Since.String(), m.scrapes(query))
+	blocks, _ := made.([]analysis.Block)
+	return &scrapes{blocks}, nil
 }
 
 // Evaluate is not asked of it.
@@ -381,42 +385,43 @@ func (m table) Evaluate(context.Context, analysis.Evaluation) ([]analysis.Sample
 	return nil, errors.New("no rollout of the lab has a threshold")
 }
 
-// scrapes are enough requests for a verdict at each look, half of which fail where the candidate does in the present step.
-type scrapes struct {
-	lab   *lab
-	query analysis.Query
-	last  time.Time
+// scrapes are enough requests for a verdict, half of which fail where the candidate does.
+type scrapes struct{ blocks []analysis.Block }
+
+// Next tells all at once.
+func (s *scrapes) Next(context.Context, time.Time) ([]analysis.Block, error) {
+	blocks := s.blocks
+	s.blocks = nil
+	return blocks, nil
 }
 
-// Next tells what was done since the last look, if any time has passed.
-func (s *scrapes) Next(_ context.Context, until time.Time) ([]analysis.Block, error) {
-	if !until.After(s.last) && s.last != s.query.Since {
-		return nil, nil
-	}
-	block := analysis.Block{From: s.last, At: until, Paired: true}
-	s.last = until
-	spec := s.lab.rollout.Spec
-	step := spec.Steps[min(int(s.lab.step.Load()), len(spec.Steps)-1)]
+func (m table) scrapes(query analysis.Query) []analysis.Block {
+	spec := m.lab.rollout.Spec
+	step := spec.Steps[min(int(m.lab.step.Load()), len(spec.Steps)-1)]
 	share := 0.5
 	if step.Weight != nil && *step.Weight > 0 {
 		share = float64(*step.Weight) / 100
 	}
-	const all = 100_000
-	block.Incumbent = replies((1-share)*all, 0)
-	if s.query.Candidate.Service == "" {
-		return []analysis.Block{block}, nil
-	}
 	failing := 0.0
-	image, _ := s.lab.images.Load(s.query.Candidate.Service)
+	image, _ := m.lab.images.Load(query.Candidate.Service)
 	name, _ := image.(string)
-	if from, bad := s.lab.bad[name]; bad && s.lab.step.Load() >= from {
+	if from, bad := m.lab.bad[name]; bad && m.lab.step.Load() >= from {
 		failing = 0.5
 	}
-	block.Candidate = replies(share*all, failing)
-	if s.query.Mirrored {
-		block.Incumbent, block.Candidate = replies(all, 0), replies(share*all, failing)
+	const all = 100_000
+	incumbent := replies((1-share)*all, 0)
+	if query.Mirrored {
+		incumbent = replies(all, 0)
 	}
-	return []analysis.Block{block, block, block, block}, nil
+	var blocks []analysis.Block
+	for at := query.Since; len(blocks) < 4; at = at.Add(time.Second) {
+		block := analysis.Block{From: at, At: at.Add(time.Second), Paired: true, Incumbent: incumbent}
+		if query.Candidate.Service != "" {
+			block.Candidate = replies(share*all, failing)
+		}
+		blocks = append(blocks, block)
+	}
+	return blocks
 }
 
 func replies(requests, failing float64) analysis.Counts {

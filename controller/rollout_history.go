@@ -2,6 +2,7 @@ package controller
 
 import (
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -24,7 +25,7 @@ func (o *observation) history(known []v1alpha1.AnalysisRecord) []v1alpha1.Analys
 	last := len(history) - 1
 	if progress.Phase != rollout.PhaseStep {
 		if last >= 0 && history[last].Until == nil {
-			left := metav1.NewMicroTime(route.WrittenAt)
+			left := metav1.NewMicroTime(writtenOf(route))
 			history[last].Until = &left
 		}
 		return history
@@ -39,7 +40,7 @@ func (o *observation) history(known []v1alpha1.AnalysisRecord) []v1alpha1.Analys
 	}
 	if last < 0 || !history[last].Since.Time.Equal(since) || history[last].Step != present.Step {
 		if last >= 0 && history[last].Until == nil {
-			left := metav1.NewMicroTime(route.WrittenAt)
+			left := metav1.NewMicroTime(writtenOf(route))
 			history[last].Until = &left
 		}
 		history = append(history, present)
@@ -47,26 +48,35 @@ func (o *observation) history(known []v1alpha1.AnalysisRecord) []v1alpha1.Analys
 	return history[max(0, len(history)-longestHistory):]
 }
 
-// record brings the history in a status up to date.
+// record brings the history in a status up to date. The verdict on a step that was left is written with the route that left it.
 func (o *observation) record(was []v1alpha1.AnalysisRecord, status *v1alpha1.RolloutStatus, spec v1alpha1.RolloutSpec) {
 	history := o.history(was)
 	for i := range history {
 		record := &history[i]
-		if int(record.Step) < len(spec.Steps) && record.Until == nil {
+		if record.Until == nil && int(record.Step) < len(spec.Steps) {
 			step := spec.Steps[record.Step]
 			record.Name, record.Traffic = step.Name, o.snapshot.TrafficOf(step).Asked()
 		}
-		if o.answer == nil {
-			continue
+		if left := o.leftBy(record); left != nil {
+			record.Outcome, record.Message = left.Outcome, left.Message
 		}
-		id := stageName(record.Candidate, int(record.Step), record.Since.Time)
-		verdict, left := o.answer.Left[id]
-		if !left && id == o.answer.Stage {
-			verdict = o.answer.Verdict
-		}
-		if verdict.Outcome != "" {
-			record.Outcome, record.Message = verdict.Outcome, verdict.Message
+		if o.answer != nil && o.answer.Stage == stageName(record.Candidate, int(record.Step), record.Since.Time) {
+			record.Outcome, record.Message = o.answer.Verdict.Outcome, o.answer.Verdict.Message
 		}
 	}
 	status.AnalysisHistory = history
+}
+
+// leftBy is the verdict on a step, where the present route is the one that left it.
+func (o *observation) leftBy(record *v1alpha1.AnalysisRecord) *rollout.Left {
+	route := o.snapshot.Route
+	if route.Progress == nil || record.Until == nil || !record.Until.Time.Equal(writtenOf(route)) {
+		return nil
+	}
+	return route.Progress.Left
+}
+
+// writtenOf is when the route was written, as exactly as a status keeps it.
+func writtenOf(route rollout.Route) time.Time {
+	return route.WrittenAt.UTC().Truncate(time.Microsecond)
 }

@@ -239,6 +239,15 @@ func normalised(u *unstructured.Unstructured) map[string]any {
 	if conditions != nil {
 		_ = unstructured.SetNestedSlice(u.Object, conditions, "status", "conditions")
 	}
+	history, _, _ := unstructured.NestedSlice(u.Object, "status", "analysisHistory")
+	for _, record := range history {
+		fields, _ := record.(map[string]any)
+		delete(fields, "since")
+		delete(fields, "until")
+	}
+	if history != nil {
+		_ = unstructured.SetNestedSlice(u.Object, history, "status", "analysisHistory")
+	}
 	u.Object["managers"] = managers
 	return u.Object
 }

@@ -55,6 +55,21 @@ func (v *view) weigh(p *Plan) {
 	p.Weigh = v.weighs(v.step())
 }
 
+// remember puts the verdict on a step into the write that leaves it.
+func (v *view) remember(p *Plan) {
+	if v.progress.Phase != PhaseStep || v.Verdict == nil {
+		return
+	}
+	for i, action := range p.Actions {
+		route, is := action.(SetRoute)
+		if next := route.Progress; !is || (next.Phase == PhaseStep && next.Step == v.progress.Step && next.Candidate == v.progress.Candidate) {
+			continue
+		}
+		route.Progress.Left = &Left{Outcome: v.Verdict.Outcome, Message: v.Verdict.Message}
+		p.Actions[i] = route
+	}
+}
+
 // weighs says whether analysis has a say in the step: only where the candidate gets requests.
 func (v *view) weighs(step v1alpha1.Step) bool {
 	return v.Spec.Analysis != nil && v.stepTraffic(step).Reaches()

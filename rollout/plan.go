@@ -58,6 +58,7 @@ func PlanFor(s Snapshot, now time.Time) Plan {
 			continue
 		}
 		v.tidy(plan)
+		v.remember(plan)
 		v.weigh(plan)
 		v.report(plan)
 		return *plan

@@ -92,9 +92,17 @@ type Progress struct {
 	Generation int64 `json:"generation,omitempty"`
 	// Reason says why the traffic was put so.
 	Reason string `json:"reason,omitempty"`
+	// Left is what analysis said of the step that this left; nil where it said nothing.
+	Left *Left `json:"left,omitempty"`
 	// Seen are the states of the Rollout and its workload that were looked at. A plan is not made from an older one:
 	// the caches of each kind lag by their own time, and another controller may have acted meanwhile.
 	Seen []Seen `json:"seen,omitempty"`
+}
+
+// Left is the last verdict on a step.
+type Left struct {
+	Outcome v1alpha1.Outcome `json:"outcome"`
+	Message string           `json:"message,omitempty"`
 }
 
 // Seen is the state of an object: its generation counts the changes of its spec.

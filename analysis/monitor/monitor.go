@@ -227,7 +227,7 @@ func (w *watch) take(question Question, answer Answer, at time.Time, err error) 
 	if err != nil {
 		answer = w.answer
 		if stage := question.present().ID; stage != answer.Stage {
-			answer = Answer{Stage: stage, Verdict: analysis.Verdict{}, Left: answer.Left}
+			answer = Answer{Stage: stage}
 		}
 		answer.At, answer.Err = at, err
 	}

@@ -87,8 +87,6 @@ type Answer struct {
 	Newest analysis.Measurement
 	// Late is the part of Newest that came after analysis.ShareGrace; nil before.
 	Late *analysis.Measurement
-	// Left are the last verdicts on the stages that were left, by their IDs.
-	Left map[string]analysis.Verdict
 	// At is when the question was asked last.
 	At time.Time
 	// Err says why nothing new is known: an outage of the metrics, or an *analysis.FieldError for

@@ -28,9 +28,8 @@ type report struct {
 	outage  bool
 	share   float64
 	shared  bool
-	// metrics are the outcomes of each, and left the number of stages that were left.
+	// metrics are the outcomes of each.
 	metrics string
-	left    int
 	// least and evidence are how far the verdict is to a Pass and to a Fail, in quarters.
 	least, evidence int
 }
@@ -53,7 +52,7 @@ func (r *report) update(answer Answer) bool {
 }
 
 func reportOf(answer Answer) report {
-	now := report{said: true, stage: answer.Stage, outcome: answer.Verdict.Outcome, outage: answer.Err != nil, left: len(answer.Left), least: quarters}
+	now := report{said: true, stage: answer.Stage, outcome: answer.Verdict.Outcome, outage: answer.Err != nil, least: quarters}
 	now.share, now.shared = answer.Measurement.Share().Of()
 	var outcomes strings.Builder
 	for _, metric := range answer.Verdict.Metrics {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/weighlock/weighlock/analysis"
@@ -29,7 +28,6 @@ type weighing struct {
 	evaluated []time.Time
 	// early is what was counted in the stage when analysis.ShareGrace was over; nil before.
 	early *analysis.Measurement
-	left  map[string]analysis.Verdict
 }
 
 type calibration struct {
@@ -56,7 +54,8 @@ func (w *weighing) advance(ctx context.Context, question Question, now time.Time
 		if w.stage == len(question.Stages)-1 {
 			return nil
 		}
-		w.leave(stage)
+		w.stream = nil
+		w.stage++
 	}
 }
 
@@ -111,6 +110,9 @@ func (w *weighing) pass(ctx context.Context, question Question, stage Stage, unt
 func read(ctx context.Context, stream analysis.Stream, until time.Time, take func(*analysis.Block)) error {
 	for {
 		blocks, err := stream.Next(ctx, until)
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil || len(blocks) == 0 {
 			return err
 		}
@@ -146,18 +148,10 @@ func (w *weighing) evaluate(ctx context.Context, question Question, stage Stage,
 	return nil
 }
 
-// leave goes on to the next stage.
-func (w *weighing) leave(stage Stage) {
-	left := map[string]analysis.Verdict{stage.ID: w.engine.Verdict()}
-	maps.Copy(left, w.left) // answers that were given hold the one before
-	w.left, w.stream = left, nil
-	w.stage++
-}
-
 // answer tells what is known.
 func (w *weighing) answer(question Question, at time.Time) Answer {
 	answer := Answer{
-		Stage: question.present().ID, Verdict: w.engine.Verdict(), Measurement: w.engine.Stage(), Left: w.left, At: at,
+		Stage: question.present().ID, Verdict: w.engine.Verdict(), Measurement: w.engine.Stage(), At: at,
 	}
 	answer.Measurement.Since = question.present().Since
 	answer.Newest = answer.Measurement
