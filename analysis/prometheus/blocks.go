@@ -6,7 +6,7 @@ import (
 	"github.com/weighlock/weighlock/analysis"
 )
 
-// A block has a scrape of each target. It is closed as soon as every target that the block before had was scraped, or one of them all for a
+// A block has a scrape of each target. It is closed as soon as every target that the blocks before had was scraped, or one of them all for a
 // second time. Both depend on when targets were scraped alone, and not on when that was asked for: a stream that is opened anew has the same
 // blocks. Targets that are scraped more seldom than others are in some blocks and not in others. What a slow scrape shows after
 // its block was closed is in the next one.
@@ -61,10 +61,11 @@ func (s *stream) cut(until model.Time) {
 	}
 	var from, at model.Time
 	for _, target := range s.targets {
-		target.expected = len(target.scrapes) > 0 && target.scrapes[0] <= until
-		if !target.expected {
+		if len(target.scrapes) == 0 || target.scrapes[0] > until {
+			target.expected = target.expected && !target.gone(until)
 			continue
 		}
+		target.expected = true
 		scrape := target.scrapes[0]
 		began := target.last
 		if began == 0 {

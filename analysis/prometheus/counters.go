@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/weighlock/weighlock/analysis"
+	"github.com/weighlock/weighlock/analysis/promql"
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
@@ -58,23 +59,20 @@ func ratioFeeds(query *analysis.Query) ([]feed, error) {
 
 // trackFeeds makes a feed for each track from a selector with placeholders.
 func trackFeeds(query *analysis.Query, like feed, text string) ([]feed, error) {
-	template, err := parseSelector(text)
-	if err != nil {
-		return nil, &analysis.FieldError{Field: like.field, Problem: err.Error()}
-	}
 	var feeds []feed
 	for index, track := range [tracks]analysis.Track{query.Incumbent, query.Candidate} {
 		if track.Service == "" {
 			continue
 		}
-		if track.Workload == "" {
-			track.Workload = track.Service
-		}
 		values, err := placeholders(track)
 		if err != nil {
 			return nil, &analysis.FieldError{Field: like.field, Problem: fmt.Sprintf("can't be filled in for a track: %s", err)}
 		}
-		selector, err := template.replace(values)
+		filled, err := promql.Fill(text, values)
+		if err != nil {
+			return nil, &analysis.FieldError{Field: like.field, Problem: err.Error()}
+		}
+		selector, err := parseSelector(filled)
 		if err != nil {
 			return nil, &analysis.FieldError{Field: like.field, Problem: err.Error()}
 		}

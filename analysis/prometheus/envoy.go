@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/weighlock/weighlock/analysis"
+	"github.com/weighlock/weighlock/analysis/promql"
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
@@ -71,14 +72,11 @@ func clusterOf(source *v1alpha1.MetricSource, track analysis.Track) (string, err
 	if source != nil && source.Envoy != nil && source.Envoy.Cluster != "" {
 		pattern = source.Envoy.Cluster
 	}
-	if track.Workload == "" {
-		track.Workload = track.Service // the pattern has no use for it
-	}
 	values, err := placeholders(track)
 	if err != nil {
 		return "", &analysis.FieldError{Field: clusterField, Problem: fmt.Sprintf("can't be filled in for a track: %s", err)}
 	}
-	cluster, err := replace(pattern, values, func(value string) string { return value })
+	cluster, err := promql.FillText("", pattern, values)
 	if err != nil {
 		return "", &analysis.FieldError{Field: clusterField, Problem: err.Error()}
 	}

@@ -32,7 +32,8 @@ func (p *Provider) Evaluate(ctx context.Context, evaluation analysis.Evaluation)
 		return nil, &analysis.FieldError{Field: evaluation.Field, Problem: err.Error()}
 	}
 	var samples []analysis.Sample
-	for from := evaluation.From; !from.After(evaluation.To); from = from.Add(mostMoments * evaluation.Interval) {
+	// Servers round to milliseconds.
+	for from := evaluation.From.Truncate(time.Millisecond); !from.After(evaluation.To); from = from.Add(mostMoments * evaluation.Interval) {
 		moments := promv1.Range{Start: from, End: from.Add((mostMoments - 1) * evaluation.Interval), Step: evaluation.Interval}
 		if moments.End.After(evaluation.To) {
 			moments.End = evaluation.To
@@ -58,13 +59,11 @@ func fill(evaluation *analysis.Evaluation) (string, error) {
 		if track.Service == "" {
 			continue // an expression that asks for it is refused
 		}
-		if track.Workload == "" {
-			track.Workload = track.Service
-		}
-		if _, err := placeholders(track); err != nil {
+		names, err := placeholders(track)
+		if err != nil {
 			return "", fmt.Errorf("can't be filled in for the %s: %w", name, err)
 		}
-		values[name+".service"], values[name+".workload"] = track.Service, track.Workload
+		values[name+".service"], values[name+".workload"] = names["service"], names["workload"]
 	}
 	return promql.Fill(evaluation.Expression, values)
 }

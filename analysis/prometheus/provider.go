@@ -35,6 +35,8 @@ type Options struct {
 	MaxInFlight int
 	// MaxResponseBytes is the largest answer that is read (64 MiB).
 	MaxResponseBytes int64
+	// ReplicaLabels are those by which the same series, scraped by several servers, differ (prometheus_replica and __replica__).
+	ReplicaLabels []string
 	// Registerer gets the Provider's metrics about itself; none when nil.
 	Registerer prometheus.Registerer
 	// Log gets what servers warn of, at V(1).
@@ -65,6 +67,9 @@ func New(options Options) (*Provider, error) {
 	}
 	if options.MaxResponseBytes <= 0 {
 		options.MaxResponseBytes = defaultMaxResponse
+	}
+	if options.ReplicaLabels == nil {
+		options.ReplicaLabels = defaultReplicaLabels
 	}
 	if options.Clock == nil {
 		options.Clock = clock.RealClock{}

@@ -27,7 +27,9 @@ type server struct {
 	replicas []*replica
 	clock    clock.PassiveClock
 	timeout  time.Duration
-	used     time.Time
+	// replicaLabels tell who scraped a series.
+	replicaLabels []model.LabelName
+	used          time.Time
 
 	mutex   sync.Mutex
 	working int // the index of the replica that answered last
@@ -44,6 +46,9 @@ type flight struct {
 
 func newServer(address string, options Options, metrics *metrics) (*server, error) {
 	made := &server{address: address, clock: options.Clock, timeout: options.Timeout, flights: map[string]*flight{}}
+	for _, name := range options.ReplicaLabels {
+		made.replicaLabels = append(made.replicaLabels, model.LabelName(name))
+	}
 	for one := range strings.SplitSeq(address, ",") {
 		replica, err := newReplica(strings.TrimSpace(one), options, metrics)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // selector is a PromQL series selector: a metric's name and label matchers, nothing that computes. It is read into its parts
-// and written anew, so that what a Rollout says can't become another query.
+// and written anew, so that what a Rollout says can't become another query. Placeholders are filled in before.
 type selector struct {
 	metric string
 	// orMetric is another name that will do; none when empty.
@@ -21,21 +21,20 @@ type selector struct {
 
 type matcher struct {
 	label, operator, value string
-	// pattern of a regular expression whose placeholders are filled in.
+	// pattern of a regular expression.
 	pattern *regexp.Regexp
 }
 
 var (
-	identifier  = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*`)
-	operator    = regexp.MustCompile(`^(=~|!~|!=|=)`)
-	placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
+	identifier = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*`)
+	operator   = regexp.MustCompile(`^(=~|!~|!=|=)`)
 )
 
 var errOnlySelector = errors.New(`must be a series selector that names one metric, such as http_requests_total{service="{service}"}, without functions, ranges or operators`)
 
 func parseSelector(text string) (selector, error) {
 	rest := strings.TrimSpace(text)
-	result := selector{metric: identifier.FindString(rest)}
+	result := parser{selector{metric: identifier.FindString(rest)}}
 	rest = strings.TrimSpace(rest[len(result.metric):])
 	if rest != "" {
 		if !strings.HasPrefix(rest, "{") {
@@ -49,11 +48,14 @@ func parseSelector(text string) (selector, error) {
 	if rest != "" || result.metric == "" {
 		return selector{}, errOnlySelector
 	}
-	return result, nil
+	return result.selector, nil
 }
 
+// parser reads a selector.
+type parser struct{ selector }
+
 // parseMatchers reads up to the closing brace, and returns what follows.
-func (s *selector) parseMatchers(rest string) (string, error) {
+func (s *parser) parseMatchers(rest string) (string, error) {
 	for {
 		rest = strings.TrimSpace(rest)
 		if after, closed := strings.CutPrefix(rest, "}"); closed {
@@ -72,7 +74,7 @@ func (s *selector) parseMatchers(rest string) (string, error) {
 	}
 }
 
-func (s *selector) parseMatcher(rest string) (string, error) {
+func (s *parser) parseMatcher(rest string) (string, error) {
 	label := identifier.FindString(rest)
 	rest, quoted := rest[len(label):], label == ""
 	if quoted {
@@ -101,12 +103,11 @@ func (s *selector) parseMatcher(rest string) (string, error) {
 		s.metric = value
 		return rest, nil
 	}
-	if strings.HasSuffix(sign, "~") {
-		if _, err := regexp.Compile(placeholder.ReplaceAllString(value, "x")); err != nil {
-			return "", fmt.Errorf("the pattern of label %s is no regular expression", label)
-		}
+	made, err := newMatcher(label, sign, value)
+	if err != nil {
+		return "", err
 	}
-	s.matchers = append(s.matchers, matcher{label: label, operator: sign, value: value})
+	s.matchers = append(s.matchers, made)
 	return rest, nil
 }
 
@@ -145,31 +146,6 @@ func cutString(text string) (value, rest string, err error) {
 	return plain.String(), rest, nil
 }
 
-// replace puts values in the place of {service} and its like. Inside a regular expression they match
-// literally.
-func (s *selector) replace(values map[string]string) (selector, error) {
-	result := selector{metric: s.metric, orMetric: s.orMetric}
-	if placeholder.MatchString(s.metric) {
-		return selector{}, errors.New("can't have a placeholder in the metric's name")
-	}
-	for _, old := range s.matchers {
-		literal := func(value string) string { return value }
-		if strings.HasSuffix(old.operator, "~") {
-			literal = regexp.QuoteMeta
-		}
-		value, err := replace(old.value, values, literal)
-		if err != nil {
-			return selector{}, err
-		}
-		filled, err := newMatcher(old.label, old.operator, value)
-		if err != nil {
-			return selector{}, err
-		}
-		result.matchers = append(result.matchers, filled)
-	}
-	return result, nil
-}
-
 // newMatcher makes a matcher that can match. Patterns are for the whole value, as in PromQL.
 func newMatcher(label, operator, value string) (matcher, error) {
 	result := matcher{label: label, operator: operator, value: value}
@@ -184,7 +160,7 @@ func newMatcher(label, operator, value string) (matcher, error) {
 }
 
 // matches says whether the matchers select labels. The metric's name is not looked at.
-func (s *selector) matches(labels model.Metric) bool {
+func (s selector) matches(labels model.Metric) bool {
 	for i := range s.matchers {
 		asked := &s.matchers[i]
 		value := string(labels[model.LabelName(asked.label)])
@@ -200,7 +176,7 @@ func (s *selector) matches(labels model.Metric) bool {
 }
 
 // or returns a selector of what either selects, and maybe more, if they differ only in values.
-func (s *selector) or(other selector) (selector, bool) {
+func (s selector) or(other selector) (selector, bool) {
 	if s.metric != other.metric || s.orMetric != other.orMetric || len(s.matchers) != len(other.matchers) {
 		return selector{}, false
 	}
@@ -224,21 +200,6 @@ func (s *selector) or(other selector) (selector, bool) {
 		result.matchers = append(result.matchers, one)
 	}
 	return result, true
-}
-
-func replace(template string, values map[string]string, literal func(string) string) (string, error) {
-	var unknown string
-	text := placeholder.ReplaceAllStringFunc(template, func(found string) string {
-		value, known := values[found]
-		if !known {
-			unknown = found
-		}
-		return literal(value)
-	})
-	if unknown != "" {
-		return "", fmt.Errorf("has an unknown placeholder %s: there are {namespace}, {service}, {workload} and {port}", unknown)
-	}
-	return text, nil
 }
 
 // String writes the selector in PromQL.

@@ -1,10 +1,12 @@
 package prometheus
 
 import (
-	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
+
 	"github.com/weighlock/weighlock/analysis"
+	"github.com/weighlock/weighlock/analysis/promql"
 )
 
 var checkout = analysis.Track{Namespace: "shop", Service: "checkout-abc", Workload: "checkout.v2", Port: 8080}
@@ -16,18 +18,20 @@ func TestSelector_PutsTheTrackInItsPlace(t *testing.T) {
 		`{__name__="rq",port="{port}",ns!~` + "`{namespace}|\\d`" + `}`: `rq{port="8080",ns!~"shop|\\d"}`,
 		`{"http.requests", "service.name"="{service}"}`:                 `{__name__="http.requests","service.name"="checkout-abc"}`,
 		`rq{path="/a\"} or vector(1)",s="{service}"}`:                   `rq{path="/a\"} or vector(1)",s="checkout-abc"}`,
-		`rq`: `rq{}`,
+		`rq`:                         `rq{}`,
+		`rq{r="/orders/\x7bid}"}`:    `rq{r="/orders/{id}"}`,
+		"rq{r=`/a`,s=~`{service}.`}": `rq{r="/a",s=~"checkout-abc."}`,
 	} {
-		template, err := parseSelector(text)
-		if err != nil {
-			t.Errorf("%s: %v", text, err)
-			continue
-		}
 		values, err := placeholders(checkout)
 		if err != nil {
 			t.Fatal(err)
 		}
-		selector, err := template.replace(values)
+		filled, err := promql.Fill(text, values)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		selector, err := parseSelector(filled)
 		if err != nil || selector.String() != want {
 			t.Errorf("%s became %s (%v), want %s", text, selector, err, want)
 		}
@@ -45,17 +49,44 @@ func TestSelector_RefusesAllElse(t *testing.T) {
 	}
 }
 
-func TestSelector_RefusesUnknownPlaceholders(t *testing.T) {
-	template, err := parseSelector(`rq{service="{svc}"}`)
-	if err != nil {
-		t.Fatal(err)
+// What is asked for both tracks at once must be told apart by the same rules that a server has.
+func TestSelector_MatchesAsAServerDoes(t *testing.T) {
+	labels := model.Metric{"a": "x.y", "b": ""}
+	for text, want := range map[string]bool{
+		`rq{a="x.y"}`: true, `rq{a="x"}`: false, `rq{a!="x"}`: true, `rq{a=~"x.+"}`: true, `rq{a=~"x"}`: false, `rq{a=~"x|x[.]y"}`: true, `rq{a!~"x.*"}`: false,
+		`rq{b="",c=""}`: true, `rq{c!=""}`: false, `rq{c=~".*"}`: true, `rq{a="x.y",c="d"}`: false, `rq`: true,
+	} {
+		selector, err := parseSelector(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := selector.matches(labels); got != want {
+			t.Errorf("%s matches: %t", text, got)
+		}
 	}
-	values, err := placeholders(checkout)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if selector, err := template.replace(values); err == nil || !strings.Contains(err.Error(), "{svc}") {
-		t.Errorf("got %s, %v", selector, err)
+}
+
+func TestSelector_AsksForBothTracksAtOnce(t *testing.T) {
+	for _, test := range [][3]string{
+		{`rq{a="x.y",c=~"d"}`, `rq{a="z",c=~"d"}`, `rq{a=~"x\\.y|z",c=~"d"}`},
+		{`rq{a=~"x|y"}`, `rq{a=~"z.*"}`, `rq{a=~"(?:x|y)|(?:z.*)"}`},
+		{`rq{a!="x"}`, `rq{a!="y"}`, ``},
+		{`rq{a="x"}`, `qr{a="y"}`, ``},
+		{`rq{a="x"}`, `rq{b="x"}`, ``},
+		{`rq{a="x"}`, `rq{a="x",b="y"}`, ``},
+	} {
+		one, err := parseSelector(test[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		two, err := parseSelector(test[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		both, ok := one.or(two)
+		if ok != (test[2] != "") || ok && both.String() != test[2] {
+			t.Errorf("%s and %s became %s, %t", test[0], test[1], both, ok)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package prometheus
 
 import (
 	"math"
+	"slices"
 
 	"github.com/prometheus/common/model"
 )
@@ -106,7 +107,7 @@ func fresh[S any](pending, samples []S, after model.Time, at func(S) model.Time)
 	if len(pending) == 0 {
 		return samples[start:]
 	}
-	return append(pending[:len(pending):len(pending)], samples[start:]...)
+	return append(slices.Clip(pending), samples[start:]...)
 }
 
 // look tells the group what a scrape shows.

@@ -96,10 +96,20 @@ var listening = regexp.MustCompile(`msg="Listening on" .*address=(\S+)`)
 // startPrometheus runs a real server that scrapes the targets, and returns its address.
 func startPrometheus(t *testing.T, targets ...*target) string {
 	t.Helper()
-	folder := t.TempDir()
-	config := "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n- job_name: test\n  static_configs:\n  - targets: ["
+	var addresses []string
 	for _, target := range targets {
-		config += strings.TrimPrefix(target.URL, "http://") + ", "
+		addresses = append(addresses, target.URL)
+	}
+	return startConfigured(t, "", addresses...)
+}
+
+// startConfigured runs one with more in its configuration, such as "  honor_timestamps: false" with a line's end.
+func startConfigured(t *testing.T, more string, targets ...string) string {
+	t.Helper()
+	folder := t.TempDir()
+	config := "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n- job_name: test\n" + more + "  static_configs:\n  - targets: ["
+	for _, target := range targets {
+		config += strings.TrimPrefix(target, "http://") + ", "
 	}
 	if err := os.WriteFile(filepath.Join(folder, "prometheus.yml"), []byte(config+"]\n"), 0o600); err != nil {
 		t.Fatal(err)

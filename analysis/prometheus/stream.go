@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"slices"
 	"time"
 
@@ -20,7 +21,8 @@ const (
 	// portion is the longest range that one query asks for, and smallestPortion what is left of it when answers get too large.
 	portion         = 15 * time.Minute
 	smallestPortion = 30 * time.Second
-	// overlap of two queries, for samples that a server gets to show late. It reaches back to the newest sample there is, up to longestOverlap.
+	// overlap of two queries at most, for samples that a server gets to show late. Where there are none as new as that, it reaches back to the newest, up to
+	// longestOverlap.
 	overlap        = 30 * time.Second
 	longestOverlap = 5 * time.Minute
 	// grid is what ends of ranges are aligned to, so that those who ask the same at about the same time ask for it once.
@@ -113,7 +115,9 @@ func (s *stream) advance(ctx context.Context, to model.Time) error {
 			return err
 		}
 	}
-	from := max(s.since, s.until-model.Time(longestOverlap.Milliseconds()), min(s.until-model.Time(overlap.Milliseconds()), s.newest))
+	overlap := s.overlap()
+	longest := max(overlap, min(model.Time(longestOverlap.Milliseconds()), s.portion))
+	from := max(s.since, s.until-longest, min(s.until-overlap, s.newest))
 	to = min(to, s.until+s.portion)
 	answers := make([]model.Matrix, len(s.feeds))
 	for i := range s.feeds {
@@ -134,6 +138,23 @@ func (s *stream) advance(ctx context.Context, to model.Time) error {
 	s.bundle(to)
 	s.checkTallies()
 	return nil
+}
+
+// overlap is for how long samples may be late that have not been seen: not much longer than the time between two scrapes.
+func (s *stream) overlap() model.Time {
+	most, late := model.Time(overlap.Milliseconds()), model.Time(0)
+	for _, target := range s.targets {
+		if target.gap == 0 {
+			return most
+		}
+		if target.expected {
+			late = max(late, 2*target.gap)
+		}
+	}
+	if late == 0 {
+		return most
+	}
+	return min(most, late+3*model.Time(margin.Milliseconds()))
 }
 
 // less asks for smaller portions from now on, if that can help against an error. It returns the error if it can't, or must wait.
@@ -163,36 +184,52 @@ func (s *stream) base(ctx context.Context) error {
 		}
 	}
 	for i := range s.feeds {
-		living := map[*series]bool{}
-		for _, sample := range alive[i] {
-			found, err := s.find(i, sample.Metric)
-			if err != nil {
-				s.fault = err
-				return err
-			}
-			if found != nil {
-				living[found] = true
-				at := model.Time(float64(sample.Value) * 1000)
-				found.target.before, found.target.expected = max(found.target.before, min(at, s.since)), true
-			}
-		}
-		for _, sample := range shown[i] {
-			found, err := s.find(i, sample.Metric)
-			if err != nil {
-				s.fault = err
-				return err
-			}
-			if found != nil && (living[found] || !found.target.expected) {
-				found.base(s.since, sample)
-			}
+		if err := s.begin(i, alive[i], shown[i]); err != nil {
+			s.fault = err
+			return err
 		}
 	}
 	s.based = true
 	return nil
 }
 
+// begin takes what a feed's series that are alive show when they were scraped last, and what all of them showed last.
+func (s *stream) begin(index int, alive, shown model.Vector) error {
+	living := map[*series]bool{}
+	for _, sample := range alive {
+		found, err := s.find(index, sample.Metric)
+		if err != nil {
+			return err
+		}
+		if found == nil {
+			continue
+		}
+		living[found] = true
+		target := found.target
+		if replica, labelled := s.replicaOf(sample.Metric); labelled {
+			target.prefer(replica)
+		}
+		at := model.Time(math.Round(float64(sample.Value) * 1000))
+		target.before, target.expected = max(target.before, min(at, s.since)), true
+	}
+	for _, sample := range shown {
+		found, err := s.find(index, sample.Metric)
+		if err != nil {
+			return err
+		}
+		if found != nil && (living[found] || !found.target.expected) {
+			found.base(s.since, sample)
+		}
+	}
+	return nil
+}
+
 // read takes a feed's answer. Known is how many targets there were before this poll.
 func (s *stream) read(index int, matrix model.Matrix, to model.Time, known int) error {
+	matrix, err := s.one(index, matrix)
+	if err != nil {
+		return err
+	}
 	for _, answer := range matrix {
 		found, err := s.find(index, answer.Metric)
 		if err != nil {
@@ -239,7 +276,7 @@ func (s *stream) find(index int, labels model.Metric) (*series, error) {
 		if edge, ok = edgeOf(string(bucket), feed.unit); !ok {
 			return nil, nil
 		}
-		key = mix(key, uint64(edge)+1)
+		key = mix(key, edge)
 	} else if feed.kind != latency {
 		key = s.hash(labels, nil)
 	}
@@ -302,12 +339,12 @@ func (s *stream) targetOf(labels model.Metric, index int) *target {
 	return found
 }
 
-// hash is the same for labels that differ only in the metric's name and those left out.
+// hash is the same for labels that differ only in the metric's name, in who scraped it and in those left out.
 func (s *stream) hash(labels model.Metric, without []model.LabelName) uint64 {
 	var sum uint64
 	var buffer [256]byte
 	for name, value := range labels {
-		if name == model.MetricNameLabel || slices.Contains(without, name) {
+		if name == model.MetricNameLabel || slices.Contains(s.server.replicaLabels, name) || slices.Contains(without, name) {
 			continue
 		}
 		pair := append(append(append(buffer[:0], name...), 0xff), value...)
@@ -316,8 +353,9 @@ func (s *stream) hash(labels model.Metric, without []model.LabelName) uint64 {
 	return sum
 }
 
-func mix(key, with uint64) uint64 {
-	return (key ^ with*0x9e3779b97f4a7c15) * 0xff51afd7ed558ccd
+// mix gives the buckets of a histogram keys of their own.
+func mix(key uint64, edge time.Duration) uint64 {
+	return (key ^ uint64(edge)*0x9e3779b97f4a7c15 + 1) * 0xff51afd7ed558ccd //nolint:gosec // An edge is not negative.
 }
 
 // checkTallies finds selectors of failures that select something else.

@@ -21,17 +21,25 @@ type target struct {
 	series []*series
 	// scrapes are those that no block has yet, in the order of time.
 	scrapes []model.Time
-	// last is the newest scrape that a block has, and gap the time between it and the one before; zero when not known.
+	// last is the newest scrape that a block has, and gap the usual time between two; zero when not known.
 	last, gap model.Time
+	// gaps are the last of them.
+	gaps [4]model.Time
 	// before is when it was scraped last before the stream began; zero when it was not.
 	before model.Time
 	// source is the index of the feed that tells when it is scraped: the first that has its series. Told is the newest of them.
 	source int
 	told   model.Time
-	// expected says that the last block had it.
+	// expected says that blocks wait for it.
 	expected bool
 	// number of the target, in the order in which they were found.
 	number int
+
+	// elections say whose samples count where several replicas see the target. Of the one that does, twinAt is the newest, and twinGap the time between
+	// it and the one before, if it was seen.
+	elections       []election
+	twinAt, twinGap model.Time
+	twinSeen        bool
 }
 
 type targetKey struct {
@@ -91,13 +99,27 @@ func (t *target) due(before model.Time) bool {
 	return t.last+t.gap-t.gap/10 < before
 }
 
+// gone says whether the target was not scraped for so long that blocks don't wait for it any more. A scrape or two may fail.
+func (t *target) gone(at model.Time) bool {
+	return t.last == 0 || at-t.last > 5*t.gap/2
+}
+
 // taken moves on by a scrape.
 func (t *target) taken(at model.Time) {
-	switch {
-	case t.last > 0:
-		t.gap = at - t.last
-	case t.before > 0:
-		t.gap = at - t.before
+	before := t.last
+	if before == 0 {
+		before = t.before
+	}
+	if before > 0 {
+		copy(t.gaps[1:], t.gaps[:])
+		t.gaps[0] = at - before
+		// The shortest: scrapes may fail.
+		t.gap = t.gaps[0]
+		for _, gap := range t.gaps {
+			if gap > 0 {
+				t.gap = min(t.gap, gap)
+			}
+		}
 	}
 	t.last = at
 	t.scrapes = t.scrapes[1:]

@@ -20,18 +20,18 @@ func lastMinute() analysis.Query {
 	return analysis.Query{Incumbent: incumbent, Candidate: candidate, Since: time.Now().Add(-time.Minute)}
 }
 
-func answering(t *testing.T, handler http.HandlerFunc) string {
-	t.Helper()
+func answering(tb testing.TB, handler http.HandlerFunc) string {
+	tb.Helper()
 	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	return server.URL
 }
 
-func answer(t *testing.T, writer http.ResponseWriter, code int, body string) {
-	t.Helper()
+func answer(tb testing.TB, writer http.ResponseWriter, code int, body string) {
+	tb.Helper()
 	writer.WriteHeader(code)
 	if _, err := writer.Write([]byte(body)); err != nil {
-		t.Log(err)
+		tb.Log(err)
 	}
 }
 
