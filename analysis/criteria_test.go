@@ -14,11 +14,11 @@ import (
 )
 
 // parse reads an analysis that is right.
-func parse(t testing.TB, spec v1alpha1.Analysis) *analysis.Criteria {
-	t.Helper()
+func parse(tb testing.TB, spec v1alpha1.Analysis) *analysis.Criteria {
+	tb.Helper()
 	criteria, err := analysis.ParseCriteria(spec)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return criteria
 }

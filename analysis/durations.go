@@ -100,11 +100,11 @@ func (e *Engine) notFastYet(edge int) string {
 		return e.warming()
 	case len(l.shares) == 0:
 		return e.noEdges()
-	case edge < 0:
-		return "latency can't be told: all requests are slower than the histogram's last edge, " + l.edges[len(l.edges)-1].at.String()
 	case l.criteria.threshold > 0 && l.lower < 0 && !hasPeer(e.stage):
 		return fmt.Sprintf("latency: the threshold of %s is below the histogram's first edge (%s): what is faster can't be told apart",
 			l.criteria.threshold, l.edges[0].at)
+	case edge < 0:
+		return "latency can't be told: requests are slower than the histogram's last edge, " + l.edges[len(l.edges)-1].at.String()
 	}
 	share := &l.shares[edge]
 	candidate := share.stage.candidate
@@ -135,7 +135,7 @@ func (e *Engine) slowness() string {
 	l := e.latency
 	if l.lastAlone && l.upper >= 0 {
 		share := &l.shares[l.upper]
-		return fmt.Sprintf("%s of %s took longer than %s, and %s allows %s (%s)", besides(share.alone.rate(), l.criteria.allowed),
+		return fmt.Sprintf("%s of %s took longer than %s, and a %s below it allows %s (%s)", besides(share.alone.rate(), l.criteria.allowed),
 			plural(share.alone.Total, request), edgeOf(l.edges[l.upper].at, l.criteria.threshold), l.criteria.quantile, percent(l.criteria.allowed, 9), l.quantile(inStage))
 	}
 	worst := 0

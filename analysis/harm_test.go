@@ -14,11 +14,11 @@ import (
 var healthy = track{failed: 0.001, median: 20, sd: 0.7}
 
 // convictions runs many rollouts, and returns the sorted times until Fail and how many never came to it.
-func convictions(t *testing.T, runs int, criteria *analysis.Criteria, make func(seed uint64) *world, step time.Duration, shares ...float64) ([]time.Duration, int) {
+func convictions(t *testing.T, runs int, criteria *analysis.Criteria, begin func(seed uint64) *world, step time.Duration, shares ...float64) ([]time.Duration, int) {
 	t.Helper()
 	var times []time.Duration
 	for seed := range runs {
-		world := make(uint64(seed))
+		world := begin(uint64(seed))
 		past := world.past(criteria)
 		verdict, after := world.rollout(analysis.NewEngine(criteria, past), step, shares...)
 		if verdict.Outcome == v1alpha1.OutcomeFail {

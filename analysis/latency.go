@@ -52,6 +52,12 @@ func (l *latency) choose(past []pastEdge, timed float64) {
 	l.bad, l.learned = make([]tracks, len(l.edges)), nil
 }
 
+// forget has the edges learned anew.
+func (l *latency) forget() {
+	l.edges, l.learned, l.timed, l.lower, l.upper = nil, nil, 0, -1, -1
+	l.family = family{name: l.name, dryRun: l.dryRun, weight: l.weight}
+}
+
 // take counts a block, and is true when there is enough to be weighed.
 func (l *latency) take(stage Stage, block *Block, warm bool) bool {
 	l.cold = !warm
@@ -70,7 +76,7 @@ func (l *latency) take(stage Stage, block *Block, warm bool) bool {
 	if !known || !both {
 		l.strange++
 		if l.blocks == 0 {
-			l.edges, l.lower, l.upper = nil, -1, -1 // the past had other edges
+			l.forget() // the past had other edges
 		}
 		return false
 	}

@@ -75,6 +75,15 @@ func (e *Engine) needed(missing, seen float64, event string) string {
 	return text
 }
 
+// offSplit says that the candidate gets another share than was asked for.
+func (e *Engine) offSplit() string {
+	doubt := "is it scraped, and does the mesh follow its route?"
+	if part, _ := e.split.portion.Of(); part > e.stage.Share {
+		doubt = "does the mesh follow its route?"
+	}
+	return fmt.Sprintf("the candidate gets %s, and %s was asked for: %s", e.split.portion, percent(e.stage.Share, 4), doubt)
+}
+
 func (e *Engine) nothingSeen() string {
 	switch {
 	case e.blocks == 0 && e.strange == 0:
@@ -82,8 +91,7 @@ func (e *Engine) nothingSeen() string {
 	case e.seen.Incumbent.Requests <= 0:
 		return "no requests of either track yet"
 	case e.split.off(e.stage):
-		return fmt.Sprintf("no requests of the candidate (incumbent: %s), and %s was asked for: is it scraped, and does the mesh follow its route?",
-			number(e.seen.Incumbent.Requests), percent(e.stage.Share, 4))
+		return e.offSplit()
 	default:
 		return fmt.Sprintf("no requests of the candidate yet (incumbent: %s)", number(e.seen.Incumbent.Requests))
 	}
@@ -114,11 +122,11 @@ func (e *Engine) proportion(f *family, criteria *proportionCriteria) MetricVerdi
 		verdict.Message = fmt.Sprintf("%s %s %ss: there is nothing to compare it with in this step", words.rate, candidate, words.event)
 	case found >= safeLog:
 		verdict.Outcome = v1alpha1.OutcomePass
-		how := "keeps the SLO of " + criteria.slo + "%"
+		how := fmt.Sprintf("keeps the SLO of %s%% (%s)", criteria.slo, beside(incumbent))
 		if share.best >= safeLog || basis.limit <= 0 {
-			how = "is no worse than the incumbent's"
+			how = fmt.Sprintf("is no worse than the incumbent's %s", incumbent)
 		}
-		verdict.Message = fmt.Sprintf("%s %s %ss %s (%s)", words.rate, candidate, words.event, how, beside(incumbent))
+		verdict.Message = fmt.Sprintf("%s %s %ss %s", words.rate, candidate, words.event, how)
 	default:
 		verdict.Message = fmt.Sprintf("%s %s %ss (%s): %s", words.rate, candidate, words.event, beside(incumbent),
 			e.missing(outlook(basis, &share.safety, candidate, share.spread.largest), candidate.Total, words.event))

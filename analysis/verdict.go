@@ -75,8 +75,7 @@ func (e *Engine) doubts(metrics []MetricVerdict) []string {
 	}
 	var doubts []string
 	if e.split.off(e.stage) {
-		doubts = append(doubts, fmt.Sprintf("the candidate gets %s, and %s was asked for: is it scraped, and does the mesh follow its route?",
-			e.split.portion, percent(e.stage.Share, 4)))
+		doubts = append(doubts, e.offSplit())
 	}
 	if e.log > rounding {
 		doubts = append(doubts, fmt.Sprintf("evidence %s that it is worse%s: %d convicts, and a Pass needs at most 1", evidence(evidenceOf(e.log)), e.mostly(), int(1/alpha)))
