@@ -57,13 +57,13 @@ func (o *observation) obstruct(reason, message string) {
 // observeVerdict takes the newest answer on the present step.
 func (r *RolloutReconciler) observeVerdict(obj *v1alpha1.Rollout, o *observation) {
 	answer, known := r.Monitor.Latest(keyOf(obj))
-	if !known || o.criteria == nil || answer.Stage != stageID(o.snapshot.Route) {
+	if !known || answer.Stage != stageID(o.snapshot.Route) {
 		return
 	}
 	o.answer = &answer
 	switch {
 	case answer.Err == nil:
-	case answer.IsFieldError():
+	case answer.IsFieldError() && o.criteria != nil:
 		o.obstruct(v1alpha1.ReasonInvalidAnalysis, o.criteria.Explain(answer.Err).Error())
 		return
 	default:
@@ -79,8 +79,10 @@ func (r *RolloutReconciler) weigh(obj *v1alpha1.Rollout, o *observation, plan ro
 	switch {
 	case progress == nil || progress.Phase != rollout.PhaseStep || o.snapshot.Deleting || obj.Spec.Analysis == nil:
 		r.Monitor.Forget(keyOf(obj))
-	case !plan.Weigh || o.criteria == nil:
+	case !plan.Weigh:
 		r.Monitor.Rest(keyOf(obj))
+	case o.criteria == nil:
+		// What can't be read any more must not blind us in mid-step: what was asked before is asked on.
 	default:
 		r.Monitor.Watch(keyOf(obj), o.question(obj))
 	}

@@ -247,6 +247,23 @@ func TestRollout_BadInput(t *testing.T) {
 		s.stalls(t, "StepUnsupported", "spec.steps[1]", "mirror")
 		s.untouched(t)
 	})
+	t.Run("an AnalysisTemplate that is not there is named, and found once it is there", func(t *testing.T) {
+		s := newShop(t)
+		startRollouts(t, s.namespace)
+		s.createWorkload(t)
+		s.createService(t, map[string]string{"app": "shop"})
+		s.rollout.Spec.Analysis = &v1alpha1.Analysis{Templates: []v1alpha1.TemplateReference{{Name: "queues"}}}
+		s.Expect(testClient.Create(ctx, s.rollout)).To(Succeed())
+		s.stalls(t, v1alpha1.ReasonInvalidAnalysis, "spec.analysis.templates[0]", "queues")
+		s.untouched(t)
+		s.Expect(testClient.Create(ctx, &v1alpha1.AnalysisTemplate{
+			ObjectMeta: metav1.ObjectMeta{Name: "queues", Namespace: s.namespace},
+			Spec: v1alpha1.AnalysisTemplateSpec{Metrics: []v1alpha1.Metric{{
+				Name: "depth", Threshold: &v1alpha1.ThresholdMetric{Query: `queue_depth{service="{candidate.service}"}`, Max: "100"},
+			}}},
+		})).To(Succeed())
+		s.Eventually(func(g Gomega) { g.Expect(conditions.IsStalled(s.get(ctx))).To(BeFalse()) }).WithTimeout(10 * time.Second).Should(Succeed())
+	})
 	t.Run("a step with an impossible weight is rejected", func(t *testing.T) {
 		s := newShop(t)
 		s.rollout.Spec.Steps[0].Weight = new(int32(101))
