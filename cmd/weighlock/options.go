@@ -16,6 +16,7 @@ type options struct {
 	healthAddr     string
 	eventsAddr     string
 	prometheusAddr string
+	replicaLabels  []string
 	concurrent     int
 	grace          time.Duration
 
@@ -31,7 +32,9 @@ func (o *options) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "The address that serves /healthz and /readyz.")
 	flags.StringVar(&o.eventsAddr, "events-addr", "", "The address of a receiver of events in Flux's form, such as its notification-controller.")
 	flags.StringVar(&o.prometheusAddr, "prometheus-address", "",
-		"The address of the Prometheus-compatible server to ask for metrics, such as http://prometheus.monitoring:9090. A Rollout may name its own.")
+		"The address of the Prometheus-compatible server to ask for metrics, such as http://prometheus.monitoring:9090, or several with commas: where one is away the next is asked. A Rollout may name its own.")
+	flags.StringSliceVar(&o.replicaLabels, "prometheus-replica-labels", []string{"prometheus_replica", "__replica__"},
+		"The labels by which the same series, scraped by several servers, differ: such series are counted once.")
 	flags.IntVar(&o.concurrent, "concurrent", 8, "How many objects of each kind are worked on at a time.")
 	flags.DurationVar(&o.grace, "graceful-shutdown-timeout", 20*time.Second, "How long work under way may take to end after a signal to stop.")
 	o.client.BindFlags(flags)

@@ -110,7 +110,9 @@ func newManager(opts options) (ctrl.Manager, error) {
 }
 
 func setupRollouts(mgr ctrl.Manager, opts options, recorder *events.Recorder, measures fluxcontroller.Metrics) error {
-	provider, err := prometheus.New(prometheus.Options{Address: opts.prometheusAddr, Registerer: ctrlmetrics.Registry, Log: ctrl.Log.WithName("prometheus")})
+	provider, err := prometheus.New(prometheus.Options{
+		Address: opts.prometheusAddr, ReplicaLabels: opts.replicaLabels, Registerer: ctrlmetrics.Registry, Log: ctrl.Log.WithName("prometheus"),
+	})
 	if err != nil {
 		return fmt.Errorf("--prometheus-address: %w", err)
 	}
