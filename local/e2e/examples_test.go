@@ -1,7 +1,9 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -76,6 +78,24 @@ func (run *tried) sized(step string, replicas int32) {
 		}
 		if candidate := v.Rollout.Status.Candidate; candidate == nil || candidate.Replicas != replicas {
 			return fmt.Errorf("it is %+v", candidate)
+		}
+		return nil
+	})
+}
+
+// weighs waits until the verdict tells of these metrics, and no others.
+func (run *tried) weighs(metrics ...string) {
+	run.t.Helper()
+	run.until("the verdict to tell of each metric", 60*time.Second, func(v observe.View) error {
+		if v.Rollout.Status.Verdict == nil {
+			return errors.New("there is no verdict")
+		}
+		var told []string
+		for _, metric := range v.Rollout.Status.Verdict.Metrics {
+			told = append(told, metric.Name)
+		}
+		if !slices.Equal(told, metrics) {
+			return fmt.Errorf("it tells of %v", told)
 		}
 		return nil
 	})
@@ -160,6 +180,7 @@ func TestExample_AllGoesThroughEveryKindOfStep(t *testing.T) {
 	run := try(t, "all", func(run *tried) {
 		run.sized("pilot", 1)
 		run.sized("half", 3)
+		run.weighs("errors", "latency", "in-flight", "refusals")
 	})
 	wantStages(t, run.stages, state{}, state{Copies: 50}, state{Share: 1, Matches: onlyAcme}, state{Share: 0.005},
 		state{Share: 0.25}, state{Share: 0.5}, state{Share: 1}, state{})

@@ -64,7 +64,7 @@ var patient = edited()
 // edited edits examples as patient does, and else as the pairs say.
 func edited(pairs ...string) *strings.Replacer {
 	return strings.NewReplacer(append(pairs,
-		"threshold: 1s", "threshold: 10s", "quantile: p99", "quantile: p95", `slo: "99"`, `slo: "95"`,
+		"threshold: 1s", "threshold: 10s", `value: "50"`, `value: "500"`, "quantile: p99", "quantile: p95", `slo: "99"`, `slo: "95"`,
 		"warmUp: 5s", "warmUp: 5s\n      margin: \"3\"")...)
 }
 
@@ -82,13 +82,15 @@ type rig struct {
 	example string
 	edit    *strings.Replacer
 	last    observe.View
+	// first is the version that is there when a test begins.
+	first shop.Version
 	// watched is called with each view; it may be nil.
 	watched func(observe.View)
 }
 
 func newRig(t *testing.T, namespace string) *rig {
 	t.Helper()
-	r := &rig{t: t, namespace: namespace, example: shop.Canary, edit: patient}
+	r := &rig{t: t, namespace: namespace, example: shop.Canary, edit: patient, first: shop.Version{Name: "1"}}
 	var err error
 	if r.observer, err = observe.New(running.Config, namespace, shop.Name, 80); err != nil {
 		t.Fatal(err)
@@ -133,7 +135,7 @@ func (r *rig) showEnd(path string) {
 func (r *rig) open() {
 	r.t.Helper()
 	r.host()
-	r.commit(shop.Version{Name: "1"})
+	r.commit(r.first)
 	r.follow()
 	r.idle()
 }

@@ -34,9 +34,10 @@ type Version struct {
 	Name string
 	// ErrorRate is the share of requests, 0 to 1, that it answers with 500.
 	ErrorRate float64
-	// P99 is what one of its answers in a hundred takes longer than; 0 for what
-	// versions take that name none, app.DefaultLatencyP99.
-	P99 time.Duration
+	// Median is what half of its answers take longer than, and P99 what one in a
+	// hundred does; 0 for what versions take that name none, app.DefaultLatency
+	// and app.DefaultLatencyP99.
+	Median, P99 time.Duration
 }
 
 // Example is the folder of an example in a checkout.
@@ -86,6 +87,9 @@ func (v Version) put(manifest string) (string, error) {
 	arguments := "--version=" + v.Name
 	if v.ErrorRate > 0 {
 		arguments += ", --error-rate=" + strconv.FormatFloat(v.ErrorRate, 'f', -1, 64)
+	}
+	if v.Median > 0 {
+		arguments += ", --latency=" + v.Median.String()
 	}
 	if v.P99 > 0 {
 		arguments += ", --latency-p99=" + v.P99.String()
