@@ -131,12 +131,12 @@ func (e *Engine) noEdges() string {
 }
 
 // slowness says at which edge latency convicts.
-func (e *Engine) slowness() string {
+func (e *Engine) slowness(is string) string {
 	l := e.latency
-	if l.lastAlone && l.upper >= 0 {
+	if l.lastAlone && l.upper >= 0 && l.shares[l.upper].alone.rate() > l.criteria.allowed {
 		share := &l.shares[l.upper]
-		return fmt.Sprintf("%s of %s took longer than %s, and a %s below it allows %s (%s)", besides(share.alone.rate(), l.criteria.allowed),
-			plural(share.alone.Total, request), edgeOf(l.edges[l.upper].at, l.criteria.threshold), l.criteria.quantile, percent(l.criteria.allowed, 9), l.quantile(inStage))
+		return fmt.Sprintf("%s of %s took longer than %s, which %s more than the %s that %s allows (%s)", besides(share.alone.rate(), l.criteria.allowed),
+			plural(share.alone.Total, request), edgeOf(l.edges[l.upper].at, l.criteria.threshold), is, percent(l.criteria.allowed, 9), l.criteria.quantile, l.quantile(inStage))
 	}
 	worst := 0
 	for j := range l.shares {
@@ -144,9 +144,9 @@ func (e *Engine) slowness() string {
 			worst = j
 		}
 	}
-	candidate, incumbent := l.shares[worst].whole.candidate, l.shares[worst].whole.incumbent
-	return fmt.Sprintf("%s of %s took longer than %s, worse than the incumbent's %s (%s)", besides(candidate.rate(), incumbent.rate()),
-		plural(candidate.Total, request), l.edges[worst].at, incumbent, l.quantile(inRollout))
+	candidate, incumbent := l.shares[worst].telling()
+	return fmt.Sprintf("%s of %s took longer than %s, which %s worse than the incumbent's %s (%s)", besides(candidate.rate(), incumbent.rate()),
+		plural(candidate.Total, request), l.edges[worst].at, is, incumbent, l.quantile(inRollout))
 }
 
 // edgeOf names an edge, and the threshold that it stands for.

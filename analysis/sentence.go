@@ -97,13 +97,9 @@ func (e *Engine) nothingSeen() string {
 	}
 }
 
-// mostly names the metric that speaks loudest against the candidate.
-func (e *Engine) mostly() string {
-	worst := e.worst()
-	if worst == nil || worst.log <= 0 {
-		return ""
-	}
-	return " by " + worst.name
+// suspicion says what speaks against the candidate, but does not convict it.
+func (e *Engine) suspicion() string {
+	return fmt.Sprintf("%s: evidence %s, %d convicts, and a Pass needs at most 1", e.accusation(e.worst(), "may be"), evidence(evidenceOf(e.log)), int(1/alpha))
 }
 
 // proportion tells of a share of bad events.
@@ -146,25 +142,33 @@ func (e *Engine) missing(times, seen float64, event string) string {
 	return e.needed(more, seen, event)
 }
 
-// accusation says by what a metric convicts.
-func (e *Engine) accusation(f *family) string {
+// accusation says by what a metric convicts: the candidate is worse, or may be.
+func (e *Engine) accusation(f *family, is string) string {
 	if e.latency != nil && f == &e.latency.family {
-		return e.slowness()
+		return e.slowness(is)
 	}
 	share, words := &f.shares[0], wordsOf(f.name)
-	if f.lastAlone {
-		criteria := e.criteriaOf(f)
-		return fmt.Sprintf("%s %s of %s is more than the %s that the SLO of %s%% allows", words.rate,
-			besides(share.alone.rate(), criteria.allowed), plural(share.alone.Total, words.event), percent(criteria.allowed, 9), criteria.slo)
+	if criteria := e.criteriaOf(f); f.lastAlone && share.alone.rate() > criteria.allowed {
+		return fmt.Sprintf("%s %s of %s %s more than the %s that the SLO of %s%% allows", words.rate,
+			besides(share.alone.rate(), criteria.allowed), plural(share.alone.Total, words.event), is, percent(criteria.allowed, 9), criteria.slo)
 	}
-	candidate, incumbent := share.whole.candidate, share.whole.incumbent
-	return fmt.Sprintf("%s %s of %s is worse than the incumbent's %s", words.rate, besides(candidate.rate(), incumbent.rate()),
-		plural(candidate.Total, words.event), incumbent)
+	candidate, incumbent := share.telling()
+	return fmt.Sprintf("%s %s of %s %s worse than the incumbent's %s", words.rate, besides(candidate.rate(), incumbent.rate()),
+		plural(candidate.Total, words.event), is, incumbent)
+}
+
+// telling are the tallies of the whole rollout; or of the step, where only they show that the candidate is worse, since the rollout had its
+// trouble at other shares.
+func (s *share) telling() (candidate, incumbent Tally) {
+	if s.whole.candidate.rate() <= s.whole.incumbent.rate() && s.stage.candidate.rate() > s.stage.incumbent.rate() {
+		return s.stage.candidate, s.stage.incumbent
+	}
+	return s.whole.candidate, s.whole.incumbent
 }
 
 // wouldConvict tells of a metric that decides nothing.
 func (e *Engine) wouldConvict(f *family) string {
-	return fmt.Sprintf("%s: evidence up to %s, %d would convict", e.accusation(f), evidence(evidenceOf(f.highest)), int(1/alpha))
+	return fmt.Sprintf("%s: evidence up to %s, %d would convict", e.accusation(f, "is"), evidence(evidenceOf(f.highest)), int(1/alpha))
 }
 
 func (e *Engine) criteriaOf(f *family) *proportionCriteria {

@@ -78,7 +78,7 @@ func (e *Engine) doubts(metrics []MetricVerdict) []string {
 		doubts = append(doubts, e.offSplit())
 	}
 	if e.log > rounding {
-		doubts = append(doubts, fmt.Sprintf("evidence %s that it is worse%s: %d convicts, and a Pass needs at most 1", evidence(evidenceOf(e.log)), e.mostly(), int(1/alpha)))
+		doubts = append(doubts, e.suspicion())
 	}
 	for _, metric := range metrics {
 		if metric.Outcome != v1alpha1.OutcomePass && !metric.DryRun && !e.mute(metric.Name) {
@@ -154,7 +154,7 @@ func (e *Engine) convict(f *family) {
 	for i := range metrics {
 		if metrics[i].Name == f.name {
 			metrics[i].Outcome, metrics[i].Progress = v1alpha1.OutcomeFail, 0
-			metrics[i].Message = fmt.Sprintf("%s: evidence %s, %d convicts", e.accusation(f), evidence(evidenceOf(e.log)), int(1/alpha))
+			metrics[i].Message = fmt.Sprintf("%s: evidence %s, %d convicts", e.accusation(f, "is"), evidence(evidenceOf(e.log)), int(1/alpha))
 			message = metrics[i].Message
 		}
 	}
