@@ -87,6 +87,10 @@ simulate: check ## Take random rollouts through the planner (ROLLOUTS=100000 of 
 bench: bin/local ## Run the benchmarks, and weigh idle Rollouts (IDLE="1 100 1000 10000")
 	@hack/bench $(IDLE)
 
+.PHONY: bench-analysis
+bench-analysis: check ## Try the verdicts and peers' rules on simulated traffic, and write docs/analysis.md (SEED=n RUNS=1000)
+	@go run ./hack/bench-analysis
+
 ##@ Else
 
 .PHONY: check
@@ -100,7 +104,7 @@ clean: ## Remove what was built here (not the cache folder)
 .PHONY: help
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Go knows best whether it is up to date.
 .PHONY: bin/local

@@ -33,9 +33,10 @@ type Forecast struct {
 	// Rollout is its name.
 	Rollout string `json:"rollout"`
 	Steps   []Step `json:"steps"`
-	// Good is how long a good release takes for all steps, without the times for which people are waited for. Its share of good
-	// releases that are rolled back is measured with few of them: the engine's is at most 1%.
-	Good Spread `json:"good"`
+	// Good is how long a good release takes for all steps, without the times for which people are waited for. RolledBack is the share of those
+	// that were tried and didn't get so far.
+	Good       Spread  `json:"good"`
+	RolledBack float64 `json:"rolledBack,omitempty"`
 	// BadErrors is the share of a bad release's requests that fail, from 0 to 1; Bad is what one that is bad from the start does.
 	BadErrors float64 `json:"badErrors"`
 	Bad       Harm    `json:"bad"`
@@ -54,8 +55,9 @@ type Step struct {
 	Weighed bool `json:"weighed"`
 	// Approval says that it waits for a person. Good does not hold that time.
 	Approval bool `json:"approval,omitempty"`
-	// Good is how long a good release stays.
-	Good Spread `json:"good"`
+	// Good is how long a good release stays, and RolledBack the share of those that were tried that are rolled back in it.
+	Good       Spread  `json:"good"`
+	RolledBack float64 `json:"rolledBack,omitempty"`
 	// Errors and Latency are the smallest regressions, from this step on, that are found in it; nil when none is.
 	Errors  *Regression `json:"errors,omitempty"`
 	Latency *Regression `json:"latency,omitempty"`

@@ -18,10 +18,11 @@ const (
 	patience = 2 * time.Hour
 	// sought is for how long a regression may stay in a step to count as found.
 	sought = 30 * time.Minute
-	// goodRuns and badRuns are how many rollouts are tried of each kind, and found how many of badRuns must be rolled back for a regression to count as found.
-	goodRuns = 40
+	// goodRuns and badRuns are how many rollouts are tried of each kind, and lost how many of badRuns may be promoted if a regression is to count as
+	// found.
+	goodRuns = 60
 	badRuns  = 20
-	found    = 19
+	lost     = 1
 	// pasts is how many hours before a rollout are tried.
 	pasts = 4
 )
@@ -63,7 +64,6 @@ func (p *plan) fill(f *Forecast) {
 func (p *plan) world() simulation.World {
 	return simulation.World{
 		Rate: p.service.Rate, Scrape: p.service.Scrape, Errors: p.service.Errors, Latency: p.service.Latency, Straddle: true,
-		ColdStart: &simulation.ColdStart{Slower: 1, For: 0},
 	}
 }
 
@@ -82,10 +82,12 @@ func (p *plan) calibrate() {
 
 // good tries good releases.
 func (p *plan) good(f *Forecast) {
-	outcomes := p.try(goodRuns, "good", p.world(), p.stages)
+	p.coarsen(p.try(batch, batch, "first", p.world(), p.stages))
+	outcomes := p.try(goodRuns, goodRuns, "good", p.world(), p.stages)
 	lengths, over := make([]time.Duration, 0, goodRuns), 0
 	for _, out := range outcomes {
 		if out.RolledBack {
+			f.RolledBack += 1.0 / goodRuns
 			continue
 		}
 		lengths = append(lengths, out.Length())
@@ -97,7 +99,11 @@ func (p *plan) good(f *Forecast) {
 	for i := range f.Steps {
 		times, late := make([]time.Duration, 0, goodRuns), 0
 		for _, out := range outcomes {
-			if len(out.Stages) <= i || out.RolledBack && len(out.Stages) == i+1 {
+			if len(out.Stages) <= i {
+				continue
+			}
+			if out.RolledBack && out.Stage == i {
+				f.Steps[i].RolledBack += 1.0 / goodRuns
 				continue
 			}
 			times = append(times, out.Stages[i])
@@ -109,15 +115,38 @@ func (p *plan) good(f *Forecast) {
 	}
 }
 
+// looks is how many scrapes of a stage are tried at least: in stages that last for hours, each single one would take more time to try than
+// it tells.
+const looks = 60
+
+// finest is the time between scrapes of a step in which a regression begins, if the service's is not longer: it tells how soon it is found.
+const finest = time.Second
+
+// coarsen has long stages scraped less often.
+func (p *plan) coarsen(outcomes []simulation.Outcome) {
+	for i := range p.stages {
+		var sum time.Duration
+		for _, out := range outcomes {
+			if i < len(out.Stages) {
+				sum += out.Stages[i] / time.Duration(len(outcomes))
+			}
+		}
+		p.stages[i].Scrape = max(p.service.Scrape, min(sum/looks, time.Minute))
+	}
+}
+
 // harm tries releases that turn bad in a step.
 func (p *plan) harm(step int) Harm {
 	world := p.world()
 	world.Candidate = simulation.Difference{Odds: simulation.OddsRatio(world.Errors, p.service.BadErrors), Stage: step}
-	outcomes := p.regress(step, "bad", world)
+	outcomes := p.regress(step, p.stages[step].Deadline, badRuns, "bad", world)
 	var harm Harm
 	var exposed []float64
 	var times []time.Duration
 	for _, out := range outcomes {
+		if out.Stage != step {
+			continue // it was taken for bad while it wasn't
+		}
 		if !out.RolledBack {
 			harm.Missed += 1.0 / badRuns
 			continue
@@ -126,7 +155,7 @@ func (p *plan) harm(step int) Harm {
 		exposed = append(exposed, out.Exposed)
 	}
 	if len(times) == 0 {
-		return harm
+		return Harm{Missed: 1}
 	}
 	harm.After = spreadOf(times, 0)
 	slices.Sort(exposed)
@@ -162,12 +191,12 @@ func (p *plan) smallest(step int, regressions []float64, apply func(*simulation.
 		world.Candidate.Stage = step
 		apply(&world, regressions[middle])
 		var times []time.Duration
-		for _, out := range p.regress(step, "smallest", world) {
-			if out.RolledBack {
+		for _, out := range p.regress(step, sought, lost, "smallest", world) {
+			if out.RolledBack && out.Stage == step {
 				times = append(times, out.FromOnset)
 			}
 		}
-		if len(times) < found {
+		if len(times) < badRuns-lost {
 			low = middle + 1
 			continue
 		}
@@ -177,24 +206,41 @@ func (p *plan) smallest(step int, regressions []float64, apply func(*simulation.
 	return best
 }
 
-// regress tries releases that differ from a step on, until they leave it.
-func (p *plan) regress(step int, kind string, world simulation.World) []simulation.Outcome {
+// regress tries releases that differ from a step on, for so long or until they leave it, and no more of them once more than so many were
+// promoted.
+func (p *plan) regress(step int, limit time.Duration, promoted int, kind string, world simulation.World) []simulation.Outcome {
 	stages := slices.Clone(p.stages[:step+1])
 	last := &stages[step]
-	last.Deadline = min(last.Deadline, max(sought, last.Hold+p.service.Scrape))
-	return p.try(badRuns, kind, world, stages)
+	last.Scrape = min(last.Scrape, max(p.service.Scrape, finest))
+	last.Deadline = min(last.Deadline, max(limit, last.Hold+p.service.Scrape))
+	return p.try(badRuns, promoted, kind, world, stages)
 }
 
-// try takes releases through stages.
-func (p *plan) try(runs int, kind string, world simulation.World, stages []simulation.Stage) []simulation.Outcome {
+// batch is how many rollouts are tried at a time: the number of cores must not change what is found.
+const batch = 4
+
+// try takes releases through stages, and no more of them once more than so many were promoted.
+func (p *plan) try(runs, promoted int, kind string, world simulation.World, stages []simulation.Stage) []simulation.Outcome {
 	rollout := simulation.Rollout{Stages: stages}
 	if p.criteria != nil {
 		rollout.WarmUp = p.criteria.WarmUp
 	}
 	outcomes := make([]simulation.Outcome, runs)
-	each(runs, func(i int) {
-		outcomes[i] = simulation.Run(world, rollout, p.source(kind, len(stages), i), 0, nil, func() simulation.Judge { return p.judge(i) })
-	})
+	for first := 0; first < runs; first += batch {
+		end := min(first+batch, runs)
+		each(end-first, func(i int) {
+			i += first
+			outcomes[i] = simulation.Run(world, rollout, p.source(kind, len(stages), i), 0, nil, func() simulation.Judge { return p.judge(i) })
+		})
+		for i := first; i < end; i++ {
+			if !outcomes[i].RolledBack {
+				promoted--
+			}
+		}
+		if promoted < 0 {
+			return outcomes[:end]
+		}
+	}
 	return outcomes
 }
 

@@ -19,7 +19,7 @@ func (f *Forecast) Write(out io.Writer) error {
 			name += " " + step.Name
 		}
 		stays := step.stays()
-		if step.Approval {
+		if step.Approval && step.Good.Over < 1 {
 			stays += ", then waits for a person"
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", name, step.Traffic, stays, step.errors(), step.slowness(), step.bad())
@@ -36,6 +36,10 @@ func (f *Forecast) Write(out io.Writer) error {
 
 func (s Step) stays() string {
 	switch {
+	case s.RolledBack > 0.5:
+		return "is rolled back"
+	case s.Good.Over >= 1 && s.Good.Median == 0:
+		return "never gets here"
 	case !s.Weighed && s.Good.Median == 0:
 		return "no time"
 	case !s.Weighed:
@@ -81,7 +85,7 @@ func (h Harm) String() string {
 	}
 	text := fmt.Sprintf("is back after %s, fails %s", h.After.Median, requests(h.Requests))
 	if h.Missed > 0 {
-		text += fmt.Sprintf("; %s are not found", percent(h.Missed))
+		text += fmt.Sprintf("; %s are not found", whole(h.Missed))
 	}
 	return text
 }
@@ -99,7 +103,7 @@ func (s Spread) String() string {
 	case s.Over > 0.5:
 		return "longer than " + s.Median.String()
 	case s.Over > 0.05:
-		return fmt.Sprintf("%s (%s of them longer than %s)", s.Median, percent(s.Over), s.Most)
+		return fmt.Sprintf("%s (%s of them longer than %s)", s.Median, whole(s.Over), s.Most)
 	default:
 		return fmt.Sprintf("%s (95%%: %s)", s.Median, s.Most)
 	}
@@ -115,18 +119,32 @@ func (s Seconds) String() string {
 	if d >= 10*time.Minute {
 		d = d.Round(time.Minute)
 	}
-	text := strings.TrimSuffix(d.String(), "0s")
-	return strings.TrimSuffix(strings.Replace(text, "h0m", "h", 1), "m0s")
+	text, _ := strings.CutSuffix(d.String(), "m0s")
+	if text != d.String() {
+		text = strings.TrimSuffix(text+"m", "h0m")
+		if d%time.Hour == 0 {
+			text += "h"
+		}
+	}
+	return text
 }
 
 // sum is what is said below the table.
 func (f *Forecast) sum() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "A good release takes %s for all steps", f.Good)
-	if f.Approvals > 0 {
+	if f.RolledBack > 0.02 {
+		fmt.Fprintf(&b, "Of good releases %s are rolled back: the service as it is does not meet what the Rollout asks for.\n", whole(f.RolledBack))
+	}
+	if f.RolledBack < 1 {
+		fmt.Fprintf(&b, "A good release takes %s for all steps", f.Good)
+	}
+	if f.RolledBack < 1 && f.Approvals > 0 {
 		fmt.Fprintf(&b, ", and the time for which it waits for a person at %d of them", f.Approvals)
 	}
-	fmt.Fprintf(&b, ".\nOne that fails %s of its requests from the start %s.\n", percent(f.BadErrors), f.Bad)
+	if f.RolledBack < 1 {
+		b.WriteString(".\n")
+	}
+	fmt.Fprintf(&b, "One that fails %s of its requests from the start %s.\n", percent(f.BadErrors), f.Bad)
 	for _, note := range f.Notes {
 		fmt.Fprintf(&b, "Note: %s.\n", note)
 	}
@@ -137,3 +155,6 @@ func (f *Forecast) sum() string {
 func percent(share float64) string {
 	return strconv.FormatFloat(share*100, 'g', 3, 64) + "%"
 }
+
+// whole writes a share in whole percents.
+func whole(share float64) string { return fmt.Sprintf("%.0f%%", share*100) }

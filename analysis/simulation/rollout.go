@@ -34,6 +34,8 @@ type Stage struct {
 	Mirrored, Chosen bool
 	// Hold is the least time in the stage, and Deadline the most; zero for none. After the deadline the rollout goes on without proof.
 	Hold, Deadline time.Duration
+	// Scrape is the time between two samples in the stage; zero for the World's.
+	Scrape time.Duration
 }
 
 // Rollout is what is done with a candidate.
@@ -108,7 +110,7 @@ func runStage(traffic *Traffic, stage Stage, warmUp time.Duration, judge Judge) 
 			}
 		}
 		spent := traffic.Stage()
-		switch judge.Weigh(block, spent, spent-traffic.world.Scrape >= warmUp) {
+		switch judge.Weigh(block, spent, spent-traffic.scrape >= warmUp) {
 		case Rollback:
 			return Rollback, requests, exposed, true
 		case Advance:

@@ -16,6 +16,8 @@ type Traffic struct {
 	now, began time.Duration
 	// stage is its index: -1 before the rollout; share is the candidate's.
 	stage int
+	// scrape is the time between two samples.
+	scrape time.Duration
 	// share of the users' requests or their copies that the candidate gets, and kept what the incumbent keeps.
 	share, kept float64
 	// onset is when the candidate begins to differ, if it has.
@@ -47,7 +49,7 @@ var epoch = time.Unix(1_800_000_000, 0).UTC()
 
 // NewTraffic begins the traffic of a world, before its rollout.
 func NewTraffic(world World, r *rand.Rand) *Traffic {
-	t := &Traffic{world: world.withDefaults(), rand: r, stage: -1, kept: 1}
+	t := &Traffic{world: world.withDefaults(), rand: r, stage: -1, kept: 1, scrape: world.Scrape}
 	for track, counts := range []*analysis.Counts{incumbent: &t.block.Incumbent, candidate: &t.block.Candidate} {
 		counts.Buckets = make([]analysis.Bucket, len(t.world.Edges))
 		for i, edge := range t.world.Edges {
@@ -65,8 +67,12 @@ func (t *Traffic) Enter(stage Stage) {
 	if stage.Mirrored {
 		t.kept = 1
 	}
+	t.scrape = t.world.Scrape
+	if stage.Scrape > 0 {
+		t.scrape = stage.Scrape
+	}
 	if t.world.Straddle {
-		t.straddles = time.Duration(t.rand.Float64() * float64(t.world.Scrape))
+		t.straddles = time.Duration(t.rand.Float64() * float64(t.scrape))
 	}
 	t.began = t.now + t.straddles
 	if t.stage == t.world.Candidate.Stage {
@@ -95,8 +101,8 @@ func (t *Traffic) Next() *analysis.Block {
 	b.Candidate.Requests, b.Candidate.Errors = 0, 0
 	empty(b.Incumbent.Buckets, t.world.Edges)
 	empty(b.Candidate.Buckets, t.world.Edges)
-	from, to := t.now, t.now+t.world.Scrape
-	for at, grain := from, t.world.grain(); at < to; at += grain {
+	from, to := t.now, t.now+t.scrape
+	for at, grain := from, t.world.grain(t.scrape); at < to; at += grain {
 		length := min(grain, to-at)
 		t.sample(incumbent, &b.Incumbent, at, length, t.kept)
 		t.sample(candidate, &b.Candidate, at+t.world.Lag, length, t.share)

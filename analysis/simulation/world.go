@@ -134,9 +134,9 @@ func (w World) withDefaults() World {
 }
 
 // grain is the time in which nothing changes but by chance: worlds in which more happens are sampled by the second.
-func (w World) grain() time.Duration {
+func (w World) grain(scrape time.Duration) time.Duration {
 	if w.Incident == nil && w.Bursts == nil && w.ColdStart == nil && w.Lag == 0 {
-		return w.Scrape
+		return scrape
 	}
-	return min(w.Scrape, time.Second)
+	return min(scrape, time.Second)
 }

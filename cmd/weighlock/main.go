@@ -13,11 +13,14 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "plan" {
+		os.Exit(runPlan(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	var opts options
 	flags := pflag.NewFlagSet("weighlock", pflag.ContinueOnError)
 	opts.bind(flags)
 	flags.Usage = func() {
-		fmt.Fprintf(os.Stderr, "weighlock takes new versions of workloads live step by step through a service mesh.\n\nUsage: weighlock [flags]\n\n%s", flags.FlagUsages())
+		fmt.Fprintf(os.Stderr, "weighlock takes new versions of workloads live step by step through a service mesh.\n\nUsage: weighlock [flags]\n       weighlock plan -f rollout.yaml --rps 100 [flags]  says how a Rollout will go\n\n%s", flags.FlagUsages())
 	}
 	switch err := flags.Parse(os.Args[1:]); {
 	case errors.Is(err, pflag.ErrHelp):
