@@ -23,8 +23,7 @@ type row struct {
 	text, why, totals string
 }
 
-// lines are the line, and the sentence below it, in lines of that width; 0 for
-// no limit.
+// lines are the line, and the sentence below it, in lines of that width.
 func (r row) lines(width int) []string {
 	return append([]string{r.text}, wrapped(r.why, sentenceIndent, width)...)
 }
@@ -33,12 +32,12 @@ func (r row) lines(width int) []string {
 const sentenceIndent = "         "
 
 // wrapped breaks a text between words into indented lines, none wider than
-// asked if its words allow; 0 for one line. An empty text has no lines.
+// asked if its words allow. An empty text has no lines.
 func wrapped(text, indent string, width int) []string {
 	var lines []string
 	line := ""
 	for word := range strings.FieldsSeq(text) {
-		if line != "" && width > 0 && utf8.RuneCountInString(indent+line)+1+utf8.RuneCountInString(word) > width {
+		if line != "" && utf8.RuneCountInString(indent+line)+1+utf8.RuneCountInString(word) > width {
 			lines, line = append(lines, indent+line), ""
 		}
 		if line != "" {

@@ -14,6 +14,8 @@ const (
 	quiet = 5 * time.Second
 	// defaultWidth is that of a terminal that doesn't say.
 	defaultWidth = 120
+	// sentenceWidth is how wide sentences get in a pipe.
+	sentenceWidth = 140
 
 	clearLine = "\r\x1b[2K"
 	lineUp    = "\x1b[1A"
@@ -64,7 +66,7 @@ func (s *screen) row(r row) {
 	if s.width == nil {
 		if happened || time.Since(s.printed) >= quiet {
 			s.head()
-			s.write(strings.Join(r.lines(0), "\n") + "\n")
+			s.write(strings.Join(r.lines(sentenceWidth), "\n") + "\n")
 			s.printed = time.Now()
 		}
 		s.last = r

@@ -51,9 +51,9 @@ func (r results) summary(stats load.Stats, rate float64) string {
 	add("")
 	add("Version %s  promoted     %s after its commit; back on the Deployment, and its copy gone, after %s.",
 		p.version.Name, seconds(p.promoted.Sub(p.committed)), seconds(p.done.Sub(p.committed)))
-	lines = append(lines, wrapped(p.reason, detail, 0)...)
+	lines = append(lines, wrapped(p.reason, detail, sentenceWidth)...)
 	add("Version %s  rolled back  %s after its commit.", b.version.Name, seconds(b.written.Sub(b.committed)))
-	lines = append(lines, wrapped(b.reason, detail, 0)...)
+	lines = append(lines, wrapped(b.reason, detail, sentenceWidth)...)
 	add(detail+"0%% of the requests on Envoy %d ms after the verdict.", b.restored.Sub(b.written).Milliseconds())
 	if hurt := stats.Version(b.version.Name); hurt.FirstFailure != nil {
 		add(detail+"From its first bad reply to 0%% on Envoy: %s.", seconds(b.restored.Sub(*hurt.FirstFailure)))
