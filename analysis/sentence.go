@@ -86,10 +86,8 @@ func (e *Engine) offSplit() string {
 
 func (e *Engine) nothingSeen() string {
 	switch {
-	case e.blocks == 0 && e.strange == 0:
-		return "no samples of either track yet: do they get requests, and is the mesh scraped?"
 	case e.seen.Incumbent.Requests <= 0:
-		return "no requests of either track yet"
+		return "no requests of either track are counted yet (should that last: do they get any, and is the mesh scraped?)"
 	case e.split.off(e.stage):
 		return e.offSplit()
 	default:

@@ -45,8 +45,8 @@ func TestVerdict_SaysWhy(t *testing.T) {
 		outcome v1alpha1.Outcome
 		message string
 	}{
-		{"nothing", plain, atFive, nil, v1alpha1.OutcomeInconclusive, `no samples of either track yet: do they get requests, and is the mesh scraped?`},
-		{"no traffic", plain, atFive, times(3, steady{}), v1alpha1.OutcomeInconclusive, `no requests of either track yet`},
+		{"nothing", plain, atFive, nil, v1alpha1.OutcomeInconclusive, `no requests of either track are counted yet (should that last: do they get any, and is the mesh scraped?)`},
+		{"no traffic", plain, atFive, times(3, steady{}), v1alpha1.OutcomeInconclusive, `no requests of either track are counted yet (should that last: do they get any, and is the mesh scraped?)`},
 		{"none of the candidate", plain, atFive, times(2, steady{incumbent: 30}), v1alpha1.OutcomeInconclusive, `no requests of the candidate yet (incumbent: 60)`},
 		{"black hole", plain, atFive, times(20, steady{incumbent: 1000}), v1alpha1.OutcomeInconclusive, `the candidate gets 0% of 19,000 requests, and 5% was asked for: is it scraped, and does the mesh follow its route?`},
 		{"over-served", plain, atFive, times(40, steady{200, 0, 4, 800, 1, 16}), v1alpha1.OutcomeInconclusive, `the candidate gets 20% of 39,000 requests, and 5% was asked for: does the mesh follow its route?`},

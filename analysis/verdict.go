@@ -77,11 +77,12 @@ func (e *Engine) doubts(metrics []MetricVerdict) []string {
 	if e.split.off(e.stage) {
 		doubts = append(doubts, e.offSplit())
 	}
+	suspect := ""
 	if e.log > rounding {
-		doubts = append(doubts, e.suspicion())
+		doubts, suspect = append(doubts, e.suspicion()), e.worst().name
 	}
 	for _, metric := range metrics {
-		if metric.Outcome != v1alpha1.OutcomePass && !metric.DryRun && !e.mute(metric.Name) {
+		if metric.Outcome != v1alpha1.OutcomePass && !metric.DryRun && metric.Name != suspect && !e.mute(metric.Name) {
 			doubts = append(doubts, metric.Message)
 		}
 	}
