@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
@@ -248,8 +249,7 @@ func (p *plan) try(runs, promoted int, kind string, world simulation.World, stag
 // the same traffic.
 func (p *plan) source(kind string, stages, run int) *rand.Rand {
 	hash := fnv.New64a()
-	_, _ = hash.Write([]byte{byte(stages), byte(run)})
-	_, _ = hash.Write([]byte(kind))
+	fmt.Fprintf(hash, "%s|%d|%d", kind, stages, run)
 	return rand.New(rand.NewPCG(p.seed, hash.Sum64())) //nolint:gosec // A forecast is to be the same each time.
 }
 

@@ -70,6 +70,7 @@ func timeBlock(rate float64) (time.Duration, error) {
 		blocks[i].Candidate.Buckets = append([]analysis.Bucket(nil), blocks[i].Candidate.Buckets...)
 	}
 	taken := testing.Benchmark(func(b *testing.B) {
+		b.Helper()
 		var engine *analysis.Engine
 		for i := range b.N {
 			// The same blocks again and again would convict, and a verdict costs nothing then.

@@ -26,7 +26,6 @@ const (
 type kayenta struct {
 	points [2]struct{ errors, latency []float64 }
 	sums   [2]analysis.Counts
-	spent  time.Duration
 	looks  time.Duration
 	since  time.Duration
 }

@@ -62,7 +62,7 @@ func (r *row) run(rule rule, seed uint64, runs int) (result, error) {
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() {
 			for i := range next {
-				source := rand.New(rand.NewPCG(seed, stream(r.name, rule.name, i)))
+				source := rand.New(rand.NewPCG(seed, stream(r.name, rule.name, i))) //nolint:gosec // The same seed leads to the same result.
 				if rule.judge == nil {
 					outcomes[i], _ = simulation.RunEngine(r.world, r.rollout, criteria, source)
 				} else {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -102,12 +103,12 @@ func (p *plot) mark(value float64, y int) {
 // dots of the rules, from the last to the first, so that ours is on top. Those at the same place stand beside each other.
 func (p *plot) dots(y int, values []float64) {
 	taken := map[int]int{}
-	for i := range values {
-		taken[int(p.x(values[i]))]++
+	for _, value := range values {
+		taken[int(p.x(value))]++
 	}
 	beside := map[int]int{}
-	for i := len(values) - 1; i >= 0; i-- {
-		x := p.x(values[i])
+	for i, value := range slices.Backward(values) {
+		x := p.x(value)
 		at := int(x)
 		offset := 11 * (float64(beside[at]) - float64(taken[at]-1)/2)
 		beside[at]++

@@ -86,6 +86,7 @@ func (r *row) cell(got result) string {
 		return percent(got.share(got.rolledBack))
 	case bound:
 		return percent(got.share(got.passed))
+	case bad:
 	}
 	var said []string
 	if middle, known := got.middle(); known {
@@ -116,19 +117,19 @@ func (r report) markdown() string {
 	fmt.Fprintf(&b, "Seed %d; %d rollouts in each world with good candidates and %d in the others, a fifth of that for the peers: `SEED=%d RUNS=%d make bench-analysis` makes the same table. "+
 		"*Within chance* says that a goal was missed, but by less than 95%% of what chance does with so many rollouts.\n",
 		r.settings.seed, r.settings.runs, max(1, r.settings.runs/2), r.settings.seed, r.settings.runs)
-	heads := ""
+	var heads strings.Builder
 	for _, rule := range rules()[1:] {
-		heads += " | " + rule.name
+		heads.WriteString(" | " + rule.name)
 	}
 	rule := strings.Repeat("|--:", len(rules())-1)
-	fmt.Fprintf(&b, "\n**Good releases that are rolled back.** In brackets the upper end of the 95%% confidence interval.\n\n| candidate and service | goal | Weighlock | met%s |\n|---|--:|--:|---%s|\n", heads, rule)
+	fmt.Fprintf(&b, "\n**Good releases that are rolled back.** In brackets the upper end of the 95%% confidence interval.\n\n| candidate and service | goal | Weighlock | met%s |\n|---|--:|--:|---%s|\n", heads.String(), rule)
 	r.section(&b, good, func(m measured) string {
 		got := m.ours()
 		_, upper := interval(got.rolledBack, got.runs)
 		return fmt.Sprintf("%s | **%s** (%s) | %s", m.row.goal(), m.row.cell(got), percent(upper), m.found())
 	})
 	fmt.Fprintf(&b, "\n**Bad releases: the median time until they are rolled back**, counted from the first scrape with their traffic (in a mesh, half a scrape interval comes on top: the step begins between two).\n\n"+
-		"| candidate | goal | Weighlock | 95%% within | met | its requests | Wald's limit | multiple%s |\n|---|--:|--:|--:|---|--:|--:|--:%s|\n", heads, rule)
+		"| candidate | goal | Weighlock | 95%% within | met | its requests | Wald's limit | multiple%s |\n|---|--:|--:|--:|---|--:|--:|--:%s|\n", heads.String(), rule)
 	r.section(&b, bad, func(m measured) string {
 		got := m.ours()
 		latest, requests, multiple := "", "", ""
@@ -141,7 +142,7 @@ func (r report) markdown() string {
 		}
 		return fmt.Sprintf("%s | **%s** | %s | %s | %s | %.0f | %s", m.row.goal(), m.row.cell(got), latest, m.found(), requests, math.Ceil(least), multiple)
 	})
-	fmt.Fprintf(&b, "\n**Candidates that should not pass a step**, and do.\n\n| candidate | goal | Weighlock | met%s |\n|---|--:|--:|---%s|\n", heads, rule)
+	fmt.Fprintf(&b, "\n**Candidates that should not pass a step**, and do.\n\n| candidate | goal | Weighlock | met%s |\n|---|--:|--:|---%s|\n", heads.String(), rule)
 	r.section(&b, bound, func(m measured) string {
 		return fmt.Sprintf("%s | **%s** | %s", m.row.goal(), m.row.cell(m.ours()), m.found())
 	})
