@@ -9,7 +9,7 @@ import (
 // A block has a scrape of each target. It is closed as soon as every target that the blocks before had was scraped, or one of them all for a
 // second time. Both depend on when targets were scraped alone, and not on when that was asked for: a stream that is opened anew has the same
 // blocks. Targets that are scraped more seldom than others are in some blocks and not in others. What a slow scrape shows after
-// its block was closed is in the next one.
+// its block was closed is in the next one: that a target is new, or comes back, can't be known before it is seen.
 
 // bundle makes the blocks of what is known by a moment.
 func (s *stream) bundle(known model.Time) {
@@ -39,17 +39,29 @@ func (s *stream) closing(known model.Time) (model.Time, bool) {
 		}
 	}
 	if some && !missing && (again == 0 || complete < again) {
-		return complete, true
+		return complete, s.settled(complete, known)
 	}
 	if again == 0 {
 		return 0, false
 	}
+	return again - 1, s.settled(again-1, known)
+}
+
+// settled says whether no scrape can come to be seen any more that would have closed a block before a moment, or should be in it.
+func (s *stream) settled(moment, known model.Time) bool {
 	for _, target := range s.targets {
-		if target.expected && len(target.scrapes) == 0 && target.due(again) && known <= again+target.patience() {
-			return 0, false
+		switch len(target.scrapes) {
+		case 0:
+			if target.expected && target.due(target.last, moment) && known <= moment+target.patience() {
+				return false
+			}
+		case 1:
+			if target.gap > 0 && target.due(target.scrapes[0], moment) && known <= moment+target.patience() {
+				return false
+			}
 		}
 	}
-	return again - 1, true
+	return true
 }
 
 // cut makes a block of each target's next scrape, if it was made by then.

@@ -40,6 +40,7 @@ func TestStream_CountsEachRequestOnce(t *testing.T) {
 		{"two restarts", shown{200: {10, 3, 5, 2, 2}}, 7, 0},
 		{"a restart that only a sibling shows", shown{200: {1000, 1010, 40, 50}, 503: {5, 6, 7, 8}}, 60 + 1 + 7 + 1, 1 + 7 + 1},
 		{"a sibling that was away during the restart", shown{200: {1000, 1010, 4, 6, 8}, 503: {1, 1, gap, gap, 1}}, 18 + 1, 1},
+		{"a sibling that comes back after the restart", shown{200: {1000, 1010, 4, 6, 8, 9}, 503: {5, 5, gap, gap, 1, 2}}, 19 + 2, 2},
 		{"a restart that nearly caught up in one counter", shown{200: {100, 100, 97, 100}, 503: {50, 50, 1, 1}}, 100 + 1, 1},
 		{"an older view", shown{200: {1000, 1010, 1005, 1020}, 503: {6, 7, 6, 8}}, 20 + 2, 2},
 		{"what is no count", shown{200: {gap, 3, math.Inf(1), -1, 5}}, 5, 0},

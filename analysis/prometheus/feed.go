@@ -41,7 +41,7 @@ type feed struct {
 	text string
 	// claims say which series are whose.
 	claims []claim
-	// apart are the labels by which series of one group differ. All of a group are reset together: a proxy that restarted
+	// apart are the labels by which series of one process differ. All of them are reset together: a proxy that restarted
 	// sets back its counters of every response code, and not each of them can be seen to drop.
 	apart []model.LabelName
 	// fails says which of the requests failed; nil where other series tell.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
 	client "github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -233,5 +234,40 @@ func TestProvider_EvaluatesExpressions(t *testing.T) {
 		if fault, ok := errors.AsType[*analysis.FieldError](err); !ok || !strings.HasPrefix(fault.Error(), want) {
 			t.Errorf("%s: error is %v, want %s", expression, err, want)
 		}
+	}
+}
+
+// A controller that has restarted must see a step as the one before it did.
+func TestProvider_RepeatsAStepForAControllerThatHasRestarted(t *testing.T) {
+	first, second := newTarget(t), newTarget(t)
+	address := startPrometheus(t, first, second)
+	for _, envoy := range []*target{first, second} {
+		envoy.show(t, map[string]float64{requests(old, 200): 1000, requests(fresh, 200): 0, bucket(old, "10"): 900, bucket(old, "+Inf"): 1000})
+	}
+	query := analysis.Query{Incumbent: incumbent, Candidate: candidate, Since: time.Now(), Latency: true}
+	step := open(t, newProvider(t, prometheus.Options{Address: address}), query)
+	for i := range 25 {
+		n := float64(i + 1)
+		for j, envoy := range []*target{first, second} {
+			if i%7 != j {
+				n = n*2 + float64(j)
+			}
+			envoy.show(t, map[string]float64{requests(old, 200): 1000 + 7*n, requests(fresh, 200): n, bucket(old, "10"): 900 + 5*n, bucket(old, "+Inf"): 1000 + 7*n})
+		}
+		if i%3 == 0 {
+			if err := step.add(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(step.blocks) < 20 {
+		t.Fatalf("there are %d blocks", len(step.blocks))
+	}
+	again := open(t, newProvider(t, prometheus.Options{Address: address}), query)
+	if err := again.add(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(weighed(step.blocks), weighed(again.blocks)[:len(step.blocks)]); diff != "" {
+		t.Errorf("blocks (-first +again):\n%s", diff)
 	}
 }

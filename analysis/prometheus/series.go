@@ -1,6 +1,7 @@
 package prometheus
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -28,10 +29,17 @@ type series struct {
 	histograms []model.SampleHistogramPair
 }
 
-// group is a set of series that are set back together.
-type group struct {
-	// reset is when it was set back last.
+// process is what is set back as a whole: all that is counted of a track in one process.
+type process struct {
+	// reset is when that was last.
 	reset model.Time
+}
+
+// group is the series of a process that a feed has.
+type group struct {
+	*process
+	// at is when it was scraped last, and previous when before that.
+	at, previous model.Time
 	// What the scrape shows that is looked at: by how much those that fell did so, and whether others rose.
 	scrape        int
 	before, after float64
@@ -104,10 +112,14 @@ func fresh[S any](pending, samples []S, after model.Time, at func(S) model.Time)
 	for start > 0 && at(samples[start-1]) > after {
 		start--
 	}
-	if len(pending) == 0 {
-		return samples[start:]
+	samples = samples[start:]
+	if !slices.IsSortedFunc(samples, func(a, b S) int { return cmp.Compare(at(a), at(b)) }) {
+		return pending // no server answers so
 	}
-	return append(slices.Clip(pending), samples[start:]...)
+	if len(pending) == 0 {
+		return samples
+	}
+	return append(slices.Clip(pending), samples...)
 }
 
 // look tells the group what a scrape shows.
@@ -116,13 +128,16 @@ func (s *series) look(at model.Time, scrape int, touched []*group) []*group {
 		return touched
 	}
 	if s.group.scrape != scrape {
-		*s.group = group{reset: s.group.reset, scrape: scrape, buckets: s.group.buckets, active: s.group.active}
+		*s.group = group{
+			process: s.group.process, at: at, previous: s.group.at, scrape: scrape, buckets: s.group.buckets, active: s.group.active,
+		}
 		touched = append(touched, s.group)
 	}
 	if s.cell != nil {
 		s.group.classic = scrape
 	}
-	before, seen := s.value, s.seen
+	// What one shows that was away tells nothing of the others: it may have begun anew long ago.
+	before, seen := s.value, s.seen && !s.away()
 	for _, sample := range s.pending {
 		value := float64(sample.Value)
 		if sample.Timestamp > at {
@@ -155,7 +170,7 @@ func (s *series) count(at model.Time) (grown float64, counted bool) {
 			grown += value
 		case value >= s.value:
 			grown += value - s.value
-		case reset || s.group.reset == at:
+		case reset || s.group.reset == at || s.away():
 			grown += value
 			reset = false
 		default:
@@ -176,6 +191,11 @@ func (s *series) count(at model.Time) (grown float64, counted bool) {
 	return grown, counted
 }
 
+// away says whether the scrape before didn't have the series.
+func (s *series) away() bool {
+	return s.at < s.group.previous
+}
+
 func isCount(value float64) bool {
 	return value >= 0 && !math.IsInf(value, 0)
 }
@@ -185,7 +205,7 @@ func (s *series) take(at model.Time, scrape int, layout *layout) bool {
 	if s.timed != nil {
 		counted := false
 		for len(s.histograms) > 0 && s.histograms[0].Timestamp <= at {
-			s.timed.grow(s.histograms[0].Histogram, s.seen, s.group.classic == scrape)
+			s.timed.grow(s.histograms[0].Histogram, s.seen && s.group.reset <= s.at, s.group.classic == scrape)
 			s.histograms = s.histograms[1:]
 			counted, s.seen, s.at = true, true, at
 		}

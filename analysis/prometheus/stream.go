@@ -41,13 +41,15 @@ type stream struct {
 	based        bool
 	portion      model.Time
 	// newest is that of all samples.
-	newest  model.Time
-	series  []map[uint64]*series // by feed
-	groups  map[groupKey]*group
-	byKey   map[targetKey]*target
-	targets []*target
-	seed    maphash.Seed
-	fault   error
+	newest model.Time
+	series []map[uint64]*series // by feed
+	groups map[groupKey]*group
+	// processes are known by the labels that all of their series have.
+	processes map[uint64]*process
+	byKey     map[targetKey]*target
+	targets   []*target
+	seed      maphash.Seed
+	fault     error
 
 	// What was counted since the last block; at is when that ended.
 	requests [tracks]tally
@@ -74,7 +76,7 @@ func newStream(query analysis.Query, server *server, feeds []feed) *stream {
 	since := model.TimeFromUnixNano(query.Since.UnixNano())
 	s := &stream{
 		query: query, server: server, feeds: feeds, since: since, until: since, portion: model.Time(portion.Milliseconds()),
-		series: make([]map[uint64]*series, len(feeds)), groups: map[groupKey]*group{}, byKey: map[targetKey]*target{},
+		series: make([]map[uint64]*series, len(feeds)), groups: map[groupKey]*group{}, processes: map[uint64]*process{}, byKey: map[targetKey]*target{},
 		seed: maphash.MakeSeed(), ratios: make([][tracks]tally, len(query.Ratios)), counted: make([]uint8, 1+len(query.Ratios)),
 	}
 	for i := range s.series {
@@ -252,7 +254,7 @@ func (s *stream) tell(index int, found *series, to model.Time, known int) {
 	switch {
 	case index > target.source:
 		// All is scraped at once, mostly, and the other feed's answer has it or will have it.
-		target.tell(found, target.told+model.Time(silence.Milliseconds()), to)
+		target.tell(found, max(s.since, target.told)+model.Time(silence.Milliseconds()), to)
 		return
 	case index > 0 && target.number >= known:
 		// The feeds before may have been answered just before its first scrape could be seen.
@@ -293,7 +295,10 @@ func (s *stream) find(index int, labels model.Metric) (*series, error) {
 	}
 	found := &series{feed: feed, track: track, group: s.groups[grouped], target: s.targetOf(labels, index)}
 	if found.group == nil {
-		found.group = &group{}
+		if s.processes[grouped.labels] == nil {
+			s.processes[grouped.labels] = &process{}
+		}
+		found.group = &group{process: s.processes[grouped.labels]}
 		s.groups[grouped] = found.group
 	}
 	s.connect(found, labels, isBucket, edge)

@@ -91,12 +91,9 @@ func (t *target) patience() model.Time {
 	return patience + model.Time(margin.Milliseconds())
 }
 
-// due says whether the target should be scraped before a moment, if it is scraped as before.
-func (t *target) due(before model.Time) bool {
-	if t.gap == 0 {
-		return true
-	}
-	return t.last+t.gap-t.gap/10 < before
+// due says whether the scrape after one should be before a moment, if the target is scraped as usual.
+func (t *target) due(after, moment model.Time) bool {
+	return t.gap == 0 || after+t.gap-t.gap/50 <= moment
 }
 
 // gone says whether the target was not scraped for so long that blocks don't wait for it any more. A scrape or two may fail.
