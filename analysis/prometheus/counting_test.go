@@ -3,6 +3,8 @@ package prometheus_test
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -136,6 +138,75 @@ func TestStream_CountsFurtherMetricsInTheSameBlocks(t *testing.T) {
 	want := []analysis.RatioCounts{{Incumbent: analysis.Tally{Total: 14, Bad: 2}, Candidate: analysis.Tally{Total: 6, Bad: 3}}}
 	if diff := cmp.Diff(want, blocks[1].Ratios); diff != "" {
 		t.Errorf("ratio (-want +got):\n%s", diff)
+	}
+}
+
+// Requests and their buckets are asked for one after the other, and a scrape may be stored in between.
+func TestStream_HoldsAScrapeBackThatCameBetweenItsQuestions(t *testing.T) {
+	w := newWorld(t)
+	for i := range 6 {
+		for _, name := range []string{rq("a", old, 200), le("a", old, "+Inf")} {
+			series := w.show(name, float64(i)-0.5, float64(10*i))
+			if i == 3 {
+				series.samples[i].seen = began + 3_001
+			}
+		}
+	}
+	stream := w.open(analysis.Query{Latency: true})
+	w.before = func(query string) string {
+		if strings.Contains(query, "time_bucket") && strings.HasSuffix(query, "ms]") {
+			w.now += 2
+		}
+		return ""
+	}
+	for _, blocks := range [][]analysis.Block{w.poll(stream, 3), w.poll(stream, 5)} {
+		if len(blocks) == 0 {
+			t.Error("there are no blocks")
+		}
+		for _, block := range blocks {
+			if n := len(block.Incumbent.Buckets); n == 0 || block.Incumbent.Requests != 10 || block.Incumbent.Buckets[n-1].Count != 10 {
+				t.Errorf("block %v has the buckets %v", tell([]analysis.Block{block}), block.Incumbent.Buckets)
+			}
+		}
+	}
+}
+
+// An outage in the middle of a poll costs nothing but time.
+func TestStream_LosesNothingInAnOutage(t *testing.T) {
+	w := newWorld(t)
+	for i := range 20 {
+		w.show(rq("a", old, 200), float64(i)-0.5, float64(10*i))
+		w.show(le("a", old, "+Inf"), float64(i)-0.5, float64(10*i))
+	}
+	query := analysis.Query{Latency: true}
+	want := w.poll(w.open(query), 20)
+	stream := w.open(query)
+	asked := 0
+	w.before = func(string) string {
+		if asked++; asked%3 > 0 {
+			return "away"
+		}
+		return ""
+	}
+	var got []analysis.Block
+	failed := 0
+	for at := 1; at <= 200; at++ {
+		blocks, err := stream.Next(t.Context(), began.Time().Add(timeOf(min(20, float64(at)/10))))
+		if err != nil {
+			failed++
+		}
+		for _, block := range blocks {
+			block.Incumbent.Buckets = slices.Clone(block.Incumbent.Buckets)
+			got = append(got, block)
+		}
+	}
+	if failed == 0 {
+		t.Error("no poll failed")
+	}
+	w.before = nil
+	got = append(got, w.poll(stream, 20)...)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("blocks (-without an outage +with it):\n%s", diff)
 	}
 }
 

@@ -31,6 +31,8 @@ type world struct {
 	queries []string
 	url     string
 	byText  map[string]*worldSeries
+	// before is called before each answer; what it returns is answered instead, if it isn't empty.
+	before func(query string) string
 	// answers are kept where only our own side is to be measured; nil elsewhere.
 	answers map[string][]byte
 }
@@ -93,6 +95,13 @@ func (w *world) answer(writer http.ResponseWriter, request *http.Request) {
 	defer w.mutex.Unlock()
 	query := request.FormValue("query")
 	w.queries = append(w.queries, query)
+	if w.before != nil {
+		if body := w.before(query); body != "" {
+			writer.WriteHeader(http.StatusServiceUnavailable)
+			w.write(writer, []byte(body))
+			return
+		}
+	}
 	key := query + request.FormValue("time")
 	if body, known := w.answers[key]; known {
 		w.write(writer, body)
