@@ -9,8 +9,8 @@ import (
 
 // Measures of the plots, in pixels.
 const (
-	left    = 150
-	right   = 110
+	left    = 176
+	right   = 130
 	top     = 76
 	line    = 26
 	across  = 560
@@ -90,8 +90,8 @@ func (p *plot) dot(x float64, y, rule int) {
 // row begins a line, and returns its height.
 func (p *plot) row(i int, name string) int {
 	y := top + i*line + line/2
-	fmt.Fprintf(p, `<line x1="%d" y1="%d" x2="%d" y2="%d" class="row"/>`+"\n", left, y, plotEnd, y)
-	p.text(left-12, y+4, "end", name)
+	fmt.Fprintf(p, `<line x1="%d" y1="%d" x2="%d" y2="%d" class="row"/>`+"\n", left-30, y, plotEnd, y)
+	p.text(left-40, y+4, "end", name)
 	return y
 }
 
@@ -100,14 +100,19 @@ func (p *plot) mark(value float64, y int) {
 	fmt.Fprintf(p, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" class="mark"/>`+"\n", p.x(value), y-8, p.x(value), y+8)
 }
 
-// dots of the rules, from the last to the first, so that ours is on top. Those at the same place stand beside each other.
+// dots of the rules whose values are numbers, from the last to the first, so that ours is on top. Those at the same place stand beside each other.
 func (p *plot) dots(y int, values []float64) {
 	taken := map[int]int{}
 	for _, value := range values {
-		taken[int(p.x(value))]++
+		if !math.IsNaN(value) {
+			taken[int(p.x(value))]++
+		}
 	}
 	beside := map[int]int{}
 	for i, value := range slices.Backward(values) {
+		if math.IsNaN(value) {
+			continue
+		}
 		x := p.x(value)
 		at := int(x)
 		offset := 11 * (float64(beside[at]) - float64(taken[at]-1)/2)
@@ -143,8 +148,10 @@ func (r report) drawDetection() string {
 		values := make([]float64, len(line.results))
 		for j, got := range line.results {
 			middle, known := got.middle()
-			values[j] = middle.Seconds()
-			if !known {
+			switch values[j] = middle.Seconds(); {
+			case got.hasty > got.runs/2:
+				values[j] = math.NaN()
+			case !known:
 				values[j] = never
 			}
 		}
@@ -154,7 +161,8 @@ func (r report) drawDetection() string {
 		p.dots(y, values)
 	}
 	p.text(plotEnd+16, 40, "start small faint", "stroke: Wald's")
-	p.text(plotEnd+16, 54, "start small faint", "limit")
+	p.text(plotEnd+16, 54, "start small faint", "limit; no dot: rolled")
+	p.text(plotEnd+16, 68, "start small faint", "back when good")
 	return p.close()
 }
 

@@ -45,17 +45,25 @@ func (m measured) found() found {
 	if got.early > 0 {
 		return missed
 	}
+	if m.row.most == 0 && m.row.within == 0 {
+		return met
+	}
 	switch m.row.group {
 	case good:
 		return got.atMost(got.rolledBack, m.row.most)
 	case bad:
-		if m.row.within == 0 {
-			return met
-		}
 		return got.inTime(m.row.within)
 	default:
 		return got.atMost(got.passed, m.row.most)
 	}
+}
+
+// told is what the table says of the goal.
+func (m measured) told() string {
+	if m.row.most == 0 && m.row.within == 0 && m.ours().early == 0 {
+		return ""
+	}
+	return m.found().String()
 }
 
 // missed says whether any goal is.
@@ -70,7 +78,7 @@ func (m measured) said() string {
 }
 
 func (r *row) goal() string {
-	if r.group == bad && r.within == 0 {
+	if r.most == 0 && r.within == 0 {
 		return "none"
 	}
 	if r.group == bad {
@@ -126,7 +134,7 @@ func (r report) markdown() string {
 	r.section(&b, good, func(m measured) string {
 		got := m.ours()
 		_, upper := interval(got.rolledBack, got.runs)
-		return fmt.Sprintf("%s | **%s** (%s) | %s", m.row.goal(), m.row.cell(got), percent(upper), m.found())
+		return fmt.Sprintf("%s | **%s** (%s) | %s", m.row.goal(), m.row.cell(got), percent(upper), m.told())
 	})
 	fmt.Fprintf(&b, "\n**Bad releases: the median time until they are rolled back**, counted from the first scrape with their traffic (in a mesh, half a scrape interval comes on top: the step begins between two).\n\n"+
 		"| candidate | goal | Weighlock | 95%% within | met | its requests | Wald's limit | multiple%s |\n|---|--:|--:|--:|---|--:|--:|--:%s|\n", heads.String(), rule)
@@ -140,11 +148,11 @@ func (r report) markdown() string {
 		if exposed, known := got.exposed(); known {
 			requests, multiple = fmt.Sprintf("%.0f", exposed), fmt.Sprintf("%.1f", exposed/least)
 		}
-		return fmt.Sprintf("%s | **%s** | %s | %s | %s | %.0f | %s", m.row.goal(), m.row.cell(got), latest, m.found(), requests, math.Ceil(least), multiple)
+		return fmt.Sprintf("%s | **%s** | %s | %s | %s | %.0f | %s", m.row.goal(), m.row.cell(got), latest, m.told(), requests, math.Ceil(least), multiple)
 	})
 	fmt.Fprintf(&b, "\n**Candidates that should not pass a step**, and do.\n\n| candidate | goal | Weighlock | met%s |\n|---|--:|--:|---%s|\n", heads.String(), rule)
 	r.section(&b, bound, func(m measured) string {
-		return fmt.Sprintf("%s | **%s** | %s", m.row.goal(), m.row.cell(m.ours()), m.found())
+		return fmt.Sprintf("%s | **%s** | %s", m.row.goal(), m.row.cell(m.ours()), m.told())
 	})
 	early, runs := 0, 0
 	for _, line := range r.lines {

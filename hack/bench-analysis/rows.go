@@ -17,7 +17,8 @@ type row struct {
 	rollout simulation.Rollout
 	// spec is what Weighlock judges by, if not by its defaults.
 	spec v1alpha1.Analysis
-	// most is the goal: the largest share of rollouts of which the group's question is true.
+	// most is the goal: the largest share of rollouts of which the group's question is true. Neither this nor within is set where there is
+	// none.
 	most float64
 	// within is the goal for the median time to a rollback.
 	within time.Duration
@@ -114,6 +115,9 @@ func goodRows() []row {
 		same("5%, tight", "5% slower for ever where latency is tight (log-sd 0.3)", 0.03, func(w *simulation.World) {
 			w.Candidate.Slower, w.Latency.LogSD = 1.05, 0.3
 		}),
+		same("at the margin", "as bad as the margin just allows: 1% to 1.25% errors (odds ratio 1.25)", 0.01, func(w *simulation.World) {
+			w.Errors, w.Candidate.Odds = 0.01, 1.25
+		}),
 		same("15% more errors", "15% more errors for ever (1% to 1.15%)", 0.03, func(w *simulation.World) {
 			w.Errors, w.Candidate.Odds = 0.01, simulation.OddsRatio(0.01, 0.0115)
 		}),
@@ -192,8 +196,13 @@ func boundRows() []row {
 		at("twice the errors", "errors at the bound of what may pass: 1% to 2% (odds ratio 2)", func(w *simulation.World) {
 			w.Errors, w.Candidate.Odds = 0.01, 2.0
 		}),
-		at("0.001% to 0.3%", "errors 0.001% to 0.3%", func(w *simulation.World) {
-			w.Errors, w.Candidate.Odds = 0.00001, simulation.OddsRatio(0.00001, 0.003)
+		at("0.001% to 0.3%", "errors 0.001% to 0.3%, 1,000 requests/s", func(w *simulation.World) {
+			w.Rate, w.Errors, w.Candidate.Odds = 1000, 0.00001, simulation.OddsRatio(0.00001, 0.003)
 		}),
+		// At this rate nobody knows of 0.001% (a failed request in a quarter of an hour): a good SLO is all that can be shown.
+		{
+			group: bound, name: "the same, 100 requests/s", short: "0.3%, 100 rps", rollout: steps(0, badDeadline),
+			world: with(func(w *simulation.World) { w.Errors, w.Candidate.Odds = 0.00001, simulation.OddsRatio(0.00001, 0.003) }),
+		},
 	}
 }
