@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/weighlock/weighlock/local/address"
@@ -223,7 +224,8 @@ func (d *demo) note(format string, arguments ...any) {
 }
 
 func (d *demo) noteAt(at time.Time, format string, arguments ...any) {
-	d.screen.say(d.time(at) + "  " + fmt.Sprintf(format, arguments...))
+	lines := wrapped(fmt.Sprintf(format, arguments...), sentenceIndent, d.screen.columns())
+	d.screen.say(d.time(at) + "  " + strings.TrimSpace(strings.Join(lines, "\n")))
 }
 
 // time is how far into the demo a moment is.

@@ -66,7 +66,7 @@ func (s *screen) row(r row) {
 	if s.width == nil {
 		if happened || time.Since(s.printed) >= quiet {
 			s.head()
-			s.write(strings.Join(r.lines(sentenceWidth), "\n") + "\n")
+			s.write(strings.Join(r.lines(s.columns()), "\n") + "\n")
 			s.printed = time.Now()
 		}
 		s.last = r
@@ -123,8 +123,13 @@ func (s *screen) cut(line string) string {
 	return string(runes[:min(len(runes), s.columns())])
 }
 
-// columns are how wide a line of the terminal may be.
-func (s *screen) columns() int { return max(s.width()-1, 1) }
+// columns are how wide a line may be.
+func (s *screen) columns() int {
+	if s.width == nil {
+		return sentenceWidth
+	}
+	return max(s.width()-1, 1)
+}
 
 // write ignores errors: a reader who is gone is no reason to fail.
 func (s *screen) write(text string) {
