@@ -148,9 +148,6 @@ func (s *share) compared(pool pooled) {
 		Candidate: int64(pool.candidate), Incumbent: int64(pool.incumbent),
 		Bad: int64(s.waiting.candidate + s.waiting.incumbent), BadCandidate: int64(s.waiting.candidate),
 	}
-	if table.Bad == 0 || table.Bad == table.Candidate+table.Incumbent {
-		return // no event differs from another: nothing is told, whatever the odds are
-	}
 	ratios := s.compare(table, !pool.unpaired)
 	s.learn(&ratios, s.spread.largest)
 }

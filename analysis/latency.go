@@ -68,7 +68,7 @@ func (l *latency) take(stage Stage, block *Block, warm bool) bool {
 		l.strange++
 		return false
 	}
-	if len(l.edges) == 0 && !l.learn(block) {
+	if len(l.edges) == 0 && !l.learn(stage, block) {
 		return false
 	}
 	candidate, known := slowerAt(l.edges, block.Candidate.Buckets, l.candidate)
@@ -89,15 +89,15 @@ func (l *latency) take(stage Stage, block *Block, warm bool) bool {
 
 // learn gets to know the incumbent where there is no past. It is true when the edges are chosen before the block is weighed:
 // what was learned from is not weighed.
-func (l *latency) learn(block *Block) bool {
+func (l *latency) learn(stage Stage, block *Block) bool {
 	buckets := block.Incumbent.Buckets
-	if len(buckets) < 2 {
-		// Nothing to learn from: only a threshold tells something then.
-		if buckets = block.Candidate.Buckets; len(buckets) < 2 || l.criteria.threshold <= 0 {
+	if block.Incumbent.timed() <= 0 || len(buckets) < 2 {
+		// Nothing to learn from, and where that is how it should be, only a threshold tells something.
+		if buckets = block.Candidate.Buckets; len(buckets) < 2 || hasPeer(stage) || l.criteria.threshold <= 0 {
 			return false
 		}
 		l.choose(edgesOf(buckets), 0)
-		return len(l.edges) > 0
+		return true
 	}
 	finite := buckets[:len(buckets)-1]
 	if len(l.learned) != len(finite) {
