@@ -62,9 +62,9 @@ func NewEngine(criteria *Criteria, past Past) *Engine {
 
 // newProportion makes a family of one share.
 func newProportion(criteria proportionCriteria, weight float64, past spread) family {
-	f := newFamily(criteria.name, criteria.dryRun, weight, prior{criteria.margin, past})
+	f := newFamily(criteria.name, criteria.dryRun, weight, prior{criteria.margin, past, likelyErrors})
 	if criteria.ignored > 0 {
-		f.floor = floor{criteria.ignored, eprocess.NewLates(len(multiples))}
+		f.floor = floor{criteria.ignored, eprocess.NewLates(likelyErrors[:]...)}
 	}
 	return f
 }

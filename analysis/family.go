@@ -55,6 +55,8 @@ type pooled struct {
 type prior struct {
 	margin float64
 	spread spread
+	// likely are the weights of the multiples.
+	likely [len(multiples)]float64
 }
 
 // newFamily makes a family for shares of bad events.

@@ -21,6 +21,12 @@ const (
 var (
 	multiples = [...]float64{1.25, 1.5, 2, 3, 5, 10, 30, 100}
 	bets      = [...]float64{0.03, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95}
+
+	// evenBets are the weights of the bets' processes, and likelyErrors and likelySlowness those of the multiples' processes: a release
+	// that breaks makes many times as many errors, and one that is slower shifts latencies by a little. Their proportions count.
+	evenBets       = [len(bets)]float64{1, 1, 1, 1, 1, 1, 1}
+	likelyErrors   = [len(multiples)]float64{1, 1, 2, 3, 3, 3, 1, 1}
+	likelySlowness = [len(multiples)]float64{4, 4, 3, 2, 1, 0.5, 0.3, 0.2}
 )
 
 // ratios of the probability of a table under the alternatives to that under the margin, in logs: the multiples', then those of no
@@ -62,7 +68,7 @@ func newHarm(prior prior, weight float64) harm {
 	return harm{
 		odds: eprocess.NewOdds(psi0, alternatives...), psi0: psi0, spread: prior.spread.orNone(),
 		most:       math.Log(1/(alpha*weight*firstWeight)) / 2,
-		likelihood: eprocess.NewLates(len(multiples)), betting: eprocess.NewLates(len(bets)),
+		likelihood: eprocess.NewLates(prior.likely[:]...), betting: eprocess.NewLates(evenBets[:]...),
 	}
 }
 

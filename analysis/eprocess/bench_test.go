@@ -65,7 +65,7 @@ func BenchmarkLogRatio(b *testing.B) {
 }
 
 func BenchmarkLates_Step(b *testing.B) {
-	lates, factors := eprocess.NewLates(len(gains)), []float64{.1, -.1, .2, -.2, .3, -.3, .4, -.4}
+	lates, factors := eprocess.NewLates(gains...), []float64{.1, -.1, .2, -.2, .3, -.3, .4, -.4}
 	b.ReportAllocs()
 	for b.Loop() {
 		lates.Step(factors)

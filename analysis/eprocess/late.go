@@ -39,17 +39,24 @@ func (l *Late) Log() float64 {
 	return LogAddExp(l.started, waitingWeight(l.blocks))
 }
 
-// Lates is the mean of several Late that take a factor each of every block.
+// Lates is the weighted mean of several Late that take a factor each of every block.
 type Lates struct {
-	blocks  int64
-	started []float64
+	blocks int64
+	// weights of each, and what of it has started times its weight, are logarithms.
+	weights, started []float64
 }
 
-// NewLates makes the mean of n Late that have seen nothing.
-func NewLates(n int) *Lates {
-	lates := &Lates{started: make([]float64, n)}
-	for i := range lates.started {
-		lates.started[i] = math.Inf(-1)
+// NewLates makes the mean of Late that have seen nothing, with these weights. Only their proportions count; they must be
+// positive.
+func NewLates(weights ...float64) *Lates {
+	n := len(weights)
+	lates := &Lates{weights: make([]float64, n), started: make([]float64, n)}
+	var sum float64
+	for _, weight := range weights {
+		sum += weight
+	}
+	for i, weight := range weights {
+		lates.weights[i], lates.started[i] = math.Log(weight/sum), math.Inf(-1)
 	}
 	return lates
 }
@@ -69,16 +76,16 @@ func (l *Lates) Step(logFactors []float64) {
 		if math.IsNaN(logFactor) {
 			logFactor = 0
 		}
-		l.started[i] = step(l.started[i], weight, logFactor)
+		l.started[i] = step(l.started[i], weight+l.weights[i], logFactor)
 	}
 }
 
-// Log returns the logarithm of the mean of their M_t.
+// Log returns the logarithm of the weighted mean of their M_t.
 func (l *Lates) Log() float64 {
 	if l.blocks == 0 || len(l.started) == 0 {
 		return 0
 	}
-	return LogAddExp(LogMeanExp(l.started...), waitingWeight(l.blocks))
+	return LogAddExp(LogSumExp(l.started...), waitingWeight(l.blocks))
 }
 
 // step returns ln(f (A + pi)) of the logarithms of A, pi and f.

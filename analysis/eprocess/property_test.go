@@ -257,7 +257,7 @@ func TestLate_HasAMeanOfOneOverAllPathsOfAFairFactor(t *testing.T) {
 			var mean, meanOfTwo float64
 			paths(length, logs, fair.probabilities, func(path []float64, probability float64) {
 				var late eprocess.Late
-				lates := eprocess.NewLates(2)
+				lates := eprocess.NewLates(1, 3)
 				for _, log := range path {
 					late.Step(log)
 					lates.Step([]float64{log, log * 0})
@@ -314,7 +314,7 @@ func TestOdds_AllocatesNothing(t *testing.T) {
 	odds, into := harm(1.25), make([]float64, len(gains))
 	var late eprocess.Late
 	var dispersion eprocess.Dispersion
-	lates := eprocess.NewLates(len(gains))
+	lates := eprocess.NewLates(gains...)
 	for _, requests := range []int64{75, 1500, 1_000_000} {
 		tables := block(requests, 0.25)
 		allocated := testing.AllocsPerRun(10, func() {

@@ -126,7 +126,7 @@ func TestLate_IsTheMixtureSummedTermByTerm(t *testing.T) {
 		Want    float64
 	}](t, "late") {
 		var late eprocess.Late
-		lates := eprocess.NewLates(2)
+		lates := eprocess.NewLates(1, 1)
 		for _, factor := range v.Factors {
 			late.Step(factor)
 			lates.Step([]float64{factor, factor})
