@@ -34,7 +34,7 @@ type edge struct {
 func chooseEdges(past []pastEdge, timed, margin float64, threshold time.Duration) []edge {
 	edges, odds := make([]edge, len(past)), make([]float64, len(past))
 	for j := range past {
-		edges[j] = edge{at: past[j].at, prior: prior{spread: past[j].spread, likely: likelySlowness}, slower: past[j].slower}
+		edges[j] = edge{at: past[j].at, prior: prior{asked: margin, spread: past[j].spread, likely: likelySlowness}, slower: past[j].slower}
 		// Half a request on both sides, so that none is infinite.
 		odds[j] = math.Log((past[j].slower + 0.5) / (max(0, timed-past[j].slower) + 0.5))
 	}

@@ -62,7 +62,7 @@ func NewEngine(criteria *Criteria, past Past) *Engine {
 
 // newProportion makes a family of one share.
 func newProportion(criteria proportionCriteria, weight float64, past spread) family {
-	f := newFamily(criteria.name, criteria.dryRun, weight, prior{criteria.margin, past, likelyErrors})
+	f := newFamily(criteria.name, criteria.dryRun, weight, prior{asked: criteria.margin, margin: criteria.margin, spread: past, likely: likelyErrors})
 	if criteria.ignored > 0 {
 		f.floor = floor{criteria.ignored, eprocess.NewLates(likelyErrors[:]...)}
 	}

@@ -53,6 +53,8 @@ type pooled struct {
 
 // prior is what holds for a share of bad events before anything was seen: the odds ratio that is no harm, and how much counts vary.
 type prior struct {
+	// asked is the margin that the user wrote. Where latencies are steep, the margin is wider.
+	asked  float64
 	margin float64
 	spread spread
 	// likely are the weights of the multiples.

@@ -57,6 +57,13 @@ type harm struct {
 // firstWeight is the weight of what begins with the first block, see eprocess.Late.
 const firstWeight = 0.5
 
+// Safe excludes twice the odds, and is shown by no difference. With a wider margin than usual both are so many times as wide: or else what
+// is within the margin could be neither convicted nor found safe, ever.
+const (
+	usualMargin = 1.25
+	usualExcess = 2 / usualMargin
+)
+
 // newHarm makes a harm that has seen nothing. Weight is that of the likelihoods in the whole evidence.
 func newHarm(prior prior, weight float64) harm {
 	psi0 := prior.margin
@@ -64,16 +71,13 @@ func newHarm(prior prior, weight float64) harm {
 	for _, multiple := range multiples {
 		alternatives = append(alternatives, multiple*psi0)
 	}
-	alternatives = append(alternatives, 1, safeOdds(psi0))
+	alternatives = append(alternatives, max(1, prior.asked/usualMargin), max(usualExcess*prior.asked, 2, psi0))
 	return harm{
 		odds: eprocess.NewOdds(psi0, alternatives...), psi0: psi0, spread: prior.spread.orNone(),
 		most:       math.Log(1/(alpha*weight*firstWeight)) / 2,
 		likelihood: eprocess.NewLates(prior.likely[:]...), betting: eprocess.NewLates(evenBets[:]...),
 	}
 }
-
-// safeOdds is the odds ratio that safe excludes: 2, or the margin where that is wider.
-func safeOdds(psi0 float64) float64 { return max(2, psi0) }
 
 // compare weighs a block of both tracks, and returns the logs of its probabilities. Paired says that the moments of counting
 // were the same for both tracks: where they weren't, a dependency that fails now and then would win the bets, so none is made.

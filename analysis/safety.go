@@ -16,7 +16,7 @@ const (
 )
 
 // safety is the evidence of one stage that a share of bad events is not above what safe excludes: the odds are below
-// safeOdds, or the rate is below a limit. It is a sequential test, so what was safe once stays so in the stage.
+// twice that of the incumbent, or the rate is below a limit. It is a sequential test, so what was safe once stays so in the stage.
 type safety struct {
 	// odds is the log of the evidence by comparison.
 	odds float64
