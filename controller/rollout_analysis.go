@@ -36,8 +36,7 @@ func (r *RolloutReconciler) observeCriteria(ctx context.Context, obj *v1alpha1.R
 		_, err = analysis.ParseCriteria(resolved.Analysis)
 		err = resolved.Explain(err)
 	}
-	var field *analysis.FieldError
-	if errors.As(err, &field) {
+	if field, is := errors.AsType[*analysis.FieldError](err); is {
 		o.obstruct(v1alpha1.ReasonInvalidAnalysis, field.Error())
 		return nil
 	}

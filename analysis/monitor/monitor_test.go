@@ -226,14 +226,13 @@ func (b *bench) poll(times int) {
 	}).WithPolling(2 * time.Millisecond).WithTimeout(10 * time.Second).Should(gomega.BeNumerically(">=", times))
 }
 
-func (b *bench) outcome(key string) func() v1alpha1.Outcome {
-	return func() v1alpha1.Outcome {
-		answer, ok := b.Latest(key)
-		if !ok {
-			return "none"
-		}
-		return answer.Verdict.Outcome
+// outcome is that of the rollout with the key.
+func (b *bench) outcome() v1alpha1.Outcome {
+	answer, ok := b.Latest(key)
+	if !ok {
+		return "none"
 	}
+	return answer.Verdict.Outcome
 }
 
 const key = "shop/checkout"
@@ -282,7 +281,7 @@ func TestMonitor_AnswersThePresentQuestionOnly(t *testing.T) {
 	b.source.does("one", fine)
 	b.source.does("two", bad)
 	b.Watch(key, question("1", "one"))
-	b.Expect(b.outcome(key)()).To(gomega.BeEquivalentTo("none"))
+	b.Expect(b.outcome()).To(gomega.BeEquivalentTo("none"))
 	b.run(t)
 	b.reach(key, pass)
 
@@ -296,7 +295,7 @@ func TestMonitor_AnswersThePresentQuestionOnly(t *testing.T) {
 	other := question("2", "two")
 	other.Stages[0].ID = "another"
 	b.Watch(key, other)
-	b.Expect(b.outcome(key)()).To(gomega.BeEquivalentTo("none"))
+	b.Expect(b.outcome()).To(gomega.BeEquivalentTo("none"))
 	close(gate)
 	answer := b.reach(key, fail)
 	b.Expect(answer.Stage).To(gomega.Equal("another"))
@@ -485,7 +484,7 @@ weighlock_rollout_verdict{namespace="shop",outcome="Pass",rollout="checkout"} 0
 		t.Errorf("metrics are named badly: %v, %v", problems, err)
 	}
 	b.Forget(key)
-	b.Expect(b.outcome(key)()).To(gomega.BeEquivalentTo("none"))
+	b.Expect(b.outcome()).To(gomega.BeEquivalentTo("none"))
 	if n, err := testutil.GatherAndCount(b.registry); err != nil || n != 0 {
 		t.Errorf("%d metrics are left, %v", n, err)
 	}
@@ -509,7 +508,7 @@ func TestMonitor_StopsWithoutAnOutage(t *testing.T) {
 	b.run(t)
 	b.Eventually(b.source.count).Should(gomega.Equal(1))
 	b.stop()
-	b.Expect(b.outcome(key)()).To(gomega.BeEquivalentTo("none"))
+	b.Expect(b.outcome()).To(gomega.BeEquivalentTo("none"))
 	b.Expect(b.countChanges()).To(gomega.Equal(0))
 	b.Watch(key, question("2", "one")) // a stopped one takes no harm
 }

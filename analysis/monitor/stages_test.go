@@ -2,6 +2,7 @@ package monitor_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,10 +15,10 @@ import (
 
 // next leaves the last stage of a question, and enters another after a pause.
 func next(question monitor.Question, left, entered time.Time, id string) monitor.Question {
-	stages := append([]monitor.Stage(nil), question.Stages...)
-	last := &stages[len(stages)-1]
+	question.Stages = slices.Clone(question.Stages)
+	last := &question.Stages[len(question.Stages)-1]
 	last.Until = left
-	question.Stages = append(stages, stage(id, last.Candidate.Service, entered))
+	question.Stages = append(question.Stages, stage(id, last.Candidate.Service, entered))
 	return question
 }
 
@@ -85,7 +86,7 @@ func TestMonitor_ComesToTheSameVerdictAfterARestart(t *testing.T) {
 			again.clock.SetTime(last)
 			again.Watch(key, q)
 			again.run(t)
-			again.Eventually(again.outcome(key)).ShouldNot(gomega.BeEquivalentTo("none"))
+			again.Eventually(again.outcome).ShouldNot(gomega.BeEquivalentTo("none"))
 			want, _ := b.Latest(key)
 			got, _ := again.Latest(key)
 			if want.Newest.Candidate.Requests != got.Newest.Candidate.Requests || got.Verdict.Blocks == 0 || math.IsNaN(got.Verdict.Evidence) {

@@ -132,7 +132,7 @@ func (w *weighing) evaluate(ctx context.Context, question Question, stage Stage,
 		if from.After(until) {
 			continue
 		}
-		to := from.Add(until.Sub(from) / question.Interval * question.Interval)
+		to := until.Add(-(until.Sub(from) % question.Interval))
 		samples, err := w.provider.Evaluate(ctx, analysis.Evaluation{
 			Source: question.Criteria.Source, Field: threshold.Field, Expression: threshold.Expression,
 			Incumbent: stage.Incumbent, Candidate: stage.Candidate, From: from, To: to, Interval: question.Interval,
