@@ -25,7 +25,7 @@ var (
 	// evenBets are the weights of the bets' processes, and likelyErrors and likelySlowness those of the multiples' processes: a release
 	// that breaks makes many times as many errors, and one that is slower shifts latencies by a little. Their proportions count.
 	evenBets       = [len(bets)]float64{1, 1, 1, 1, 1, 1, 1}
-	likelyErrors   = [len(multiples)]float64{1, 1, 2, 3, 3, 3, 1, 1}
+	likelyErrors   = [len(multiples)]float64{1, 1, 1, 2, 4, 4, 2, 1}
 	likelySlowness = [len(multiples)]float64{4, 4, 3, 2, 1, 0.5, 0.3, 0.2}
 )
 
