@@ -35,16 +35,18 @@ func (o *observation) history(known []v1alpha1.AnalysisRecord) []v1alpha1.Analys
 	}
 	since := sinceOf(route)
 	present := v1alpha1.AnalysisRecord{Candidate: progress.Candidate, Step: int32(progress.Step), Since: metav1.NewMicroTime(since)} //nolint:gosec // At most 50.
-	if last >= 0 && (history[last].Candidate != present.Candidate || history[last].Step > present.Step) {
-		history, last = nil, -1 // another rollout
+	if last >= 0 && history[last].Step == present.Step && history[last].Since.Time.Equal(since) {
+		return history
 	}
-	if last < 0 || !history[last].Since.Time.Equal(since) || history[last].Step != present.Step {
-		if last >= 0 && history[last].Until == nil {
-			left := metav1.NewMicroTime(writtenOf(route))
-			history[last].Until = &left
-		}
-		history = append(history, present)
+	switch {
+	case last < 0:
+	case history[last].Candidate != present.Candidate, history[last].Until != nil, history[last].Step > present.Step:
+		history = nil // another rollout, or another try of the same candidate
+	default:
+		left := metav1.NewMicroTime(writtenOf(route))
+		history[last].Until = &left
 	}
+	history = append(history, present)
 	return history[max(0, len(history)-longestHistory):]
 }
 
