@@ -90,7 +90,9 @@ func (r *RolloutReconciler) weigh(obj *v1alpha1.Rollout, o *observation, plan ro
 // question is what is to be known of the rollout that runs.
 func (o *observation) question(obj *v1alpha1.Rollout) monitor.Question {
 	progress := o.snapshot.Route.Progress
-	question := monitor.Question{ID: progress.Incumbent + "/" + progress.Candidate, Criteria: o.criteria.Analysis}
+	question := monitor.Question{
+		ID: progress.Incumbent + "/" + progress.Candidate, Criteria: o.criteria.Analysis, Incumbent: o.measured(o.incumbentTrack()),
+	}
 	if o.criteria.Analysis.Interval != nil {
 		question.Interval = o.criteria.Analysis.Interval.Duration
 	}
@@ -118,13 +120,8 @@ func (o *observation) question(obj *v1alpha1.Rollout) monitor.Question {
 
 // stage is what is weighed where that traffic was asked for.
 func (o *observation) stage(traffic rollout.Traffic) monitor.Stage {
-	progress := o.snapshot.Route.Progress
-	incumbent := ""
-	if progress.OnCopy {
-		incumbent = progress.Incumbent
-	}
 	stage := monitor.Stage{
-		Incumbent: o.measured(incumbent), Candidate: o.measured(progress.Candidate),
+		Incumbent: o.measured(o.incumbentTrack()), Candidate: o.measured(o.snapshot.Route.Progress.Candidate),
 		Stage: analysis.Stage{Share: traffic.Share(), Random: len(traffic.Match) == 0, Mirrored: traffic.Mirrors()},
 	}
 	if source := o.criteria.Analysis.Source; len(traffic.Match) > 0 && o.snapshot.RestToRoot && (source == nil || source.Counters == nil) {
@@ -132,6 +129,14 @@ func (o *observation) stage(traffic rollout.Traffic) monitor.Stage {
 		stage.Incumbent.Service = o.ref.Service
 	}
 	return stage
+}
+
+// incumbentTrack names the track that serves the incumbent.
+func (o *observation) incumbentTrack() string {
+	if progress := o.snapshot.Route.Progress; progress.OnCopy {
+		return progress.Incumbent
+	}
+	return ""
 }
 
 // measured names a track to the metrics provider.

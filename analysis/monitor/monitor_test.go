@@ -240,7 +240,7 @@ const key = "shop/checkout"
 // question is about a rollout in its first stage, with half of the traffic.
 func question(id, service string) monitor.Question {
 	return monitor.Question{
-		ID: id, Interval: 5 * time.Second, Stages: []monitor.Stage{stage("first", service, start)},
+		ID: id, Interval: 5 * time.Second, Incumbent: analysis.Track{Service: "checkout-before"}, Stages: []monitor.Stage{stage("first", service, start)},
 		Criteria: v1alpha1.Analysis{Latency: &v1alpha1.LatencyAnalysis{DryRun: true}},
 	}
 }
@@ -320,6 +320,7 @@ func TestMonitor_AsksAtTheInterval(t *testing.T) {
 	b.Expect(opened).To(gomega.Equal(2), "a stream goes on from where it was")
 	b.Expect(b.source.opened[0].Since).To(gomega.Equal(start.Add(-time.Hour)), "the incumbent's past")
 	b.Expect(b.source.opened[0].Candidate.Service).To(gomega.BeEmpty())
+	b.Expect(b.source.opened[0].Incumbent.Service).To(gomega.Equal("checkout-before"), "on the track that served then")
 	b.Expect(b.source.opened[1].Since).To(gomega.Equal(start))
 }
 

@@ -18,6 +18,8 @@ type Question struct {
 	ID string
 	// Criteria to judge by, in which templates are resolved.
 	Criteria v1alpha1.Analysis
+	// Incumbent is the track that served all traffic before the rollout.
+	Incumbent analysis.Track
 	// Stages of the rollout, oldest first; the last one is the present one.
 	Stages []Stage
 	// Ready are the moments when pods of the candidate got ready, as far as they are known.
@@ -42,7 +44,7 @@ func (q Question) present() Stage { return q.Stages[len(q.Stages)-1] }
 
 // continues says whether what is known of another question is known of this one too: this one is the same rollout, as far or farther.
 func (q Question) continues(other Question) bool {
-	if q.ID != other.ID || q.Interval != other.Interval || len(q.Stages) < len(other.Stages) || !reflect.DeepEqual(q.Criteria, other.Criteria) {
+	if q.ID != other.ID || q.Incumbent != other.Incumbent || q.Interval != other.Interval || len(q.Stages) < len(other.Stages) || !reflect.DeepEqual(q.Criteria, other.Criteria) {
 		return false
 	}
 	for i, stage := range other.Stages {

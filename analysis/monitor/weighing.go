@@ -68,7 +68,7 @@ func (w *weighing) prepare(ctx context.Context, question Question) error {
 			return err
 		}
 		query := queryOf(question, criteria, first)
-		query.Candidate, query.Mirrored, query.Since = analysis.Track{}, false, first.Since.Add(-past)
+		query.Incumbent, query.Candidate, query.Mirrored, query.Since = question.Incumbent, analysis.Track{}, false, first.Since.Add(-past)
 		stream, err := w.provider.Open(query)
 		if err != nil {
 			return err
