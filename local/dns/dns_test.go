@@ -55,7 +55,8 @@ func start(t *testing.T) string {
 		slice("early", endpoint("10.244.0.4", "", false)),
 		slice("many", many...),
 	)
-	probe, err := net.ListenPacket("udp", "127.0.0.1:0")
+	// Not 127.0.0.1: its ports are taken by whatever connects to anything, of which one protocol tells nothing of the other.
+	probe, err := net.ListenPacket("udp", "127.83.71.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
