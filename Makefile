@@ -88,7 +88,7 @@ bench: bin/local ## Run the benchmarks, and weigh idle Rollouts (IDLE="1 100 100
 	@hack/bench $(IDLE)
 
 .PHONY: bench-analysis
-bench-analysis: check ## Try the verdicts and peers' rules on simulated traffic, and write docs/analysis.md (SEED=n RUNS=1000)
+bench-analysis: check ## Try the verdicts and peers' rules on simulated traffic, and write docs/analysis.md (SEED=n RUNS=2000)
 	@go run ./hack/bench-analysis
 
 ##@ Else

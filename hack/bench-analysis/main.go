@@ -17,7 +17,7 @@ import (
 
 // usual is how many rollouts are tried in a world with good candidates, and quick how many in a short benchmark.
 const (
-	usual = 1000
+	usual = 2000
 	quick = 40
 )
 
@@ -109,17 +109,12 @@ func bench(out, progress io.Writer) error {
 	return nil
 }
 
-// runs is how many rollouts of a row are tried by a rule: a median takes fewer than a small share, and peers' results are
-// far from the goals.
+// runs is how many rollouts of a row are tried by a rule: peers' results are far from the goals.
 func (r *row) runs(usual int, rule rule) int {
-	runs := usual
-	if r.group != good {
-		runs /= 2
-	}
 	if rule.judge != nil {
-		runs /= 5
+		usual /= 10
 	}
-	return max(1, runs)
+	return max(1, usual)
 }
 
 // quickRows tell soon when the engine is broken.

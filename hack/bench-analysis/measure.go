@@ -169,13 +169,16 @@ func (r result) atMost(count int, most float64) found {
 	}
 }
 
+// falseAlarms is how often a candidate that is not bad yet may be rolled back, as one that never gets so.
+const falseAlarms = 0.01
+
 // inTime holds the median of the times against a goal, and allows no bad candidate to be promoted. Its confidence interval is that of order statistics.
 func (r result) inTime(within time.Duration) found {
 	middle, known := r.middle()
 	n := float64(len(r.times))
 	lower := max(0, int(math.Floor(n/2-normal975/2*math.Sqrt(n)))-1)
 	switch {
-	case !known || r.missed() > 0 || r.hasty > 0 || r.times[lower] > within:
+	case !known || r.missed() > 0 || r.atMost(r.hasty, falseAlarms) == missed || r.times[lower] > within:
 		return missed
 	case middle <= within:
 		return met
