@@ -230,26 +230,24 @@ func normalised(u *unstructured.Unstructured) map[string]any {
 	} {
 		unstructured.RemoveNestedField(u.Object, path...)
 	}
-	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
-	for _, condition := range conditions {
-		fields, _ := condition.(map[string]any)
-		delete(fields, "lastTransitionTime")
-		delete(fields, "observedGeneration")
-	}
-	if conditions != nil {
-		_ = unstructured.SetNestedSlice(u.Object, conditions, "status", "conditions")
-	}
-	history, _, _ := unstructured.NestedSlice(u.Object, "status", "analysisHistory")
-	for _, record := range history {
-		fields, _ := record.(map[string]any)
-		delete(fields, "since")
-		delete(fields, "until")
-	}
-	if history != nil {
-		_ = unstructured.SetNestedSlice(u.Object, history, "status", "analysisHistory")
-	}
+	dropFromEach(u, []string{"lastTransitionTime", "observedGeneration"}, "status", "conditions")
+	dropFromEach(u, []string{"since", "until"}, "status", "analysisHistory")
 	u.Object["managers"] = managers
 	return u.Object
+}
+
+// dropFromEach drops fields from each item of a list, if there is one.
+func dropFromEach(u *unstructured.Unstructured, fields []string, path ...string) {
+	items, _, _ := unstructured.NestedSlice(u.Object, path...)
+	for _, item := range items {
+		content, _ := item.(map[string]any)
+		for _, field := range fields {
+			delete(content, field)
+		}
+	}
+	if items != nil {
+		_ = unstructured.SetNestedSlice(u.Object, items, path...)
+	}
 }
 
 // image is what serves, from the workload; empty when a copy does.

@@ -1,13 +1,9 @@
 package forecast
 
 import (
-	"fmt"
-	"hash/fnv"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/weighlock/weighlock/analysis"
@@ -71,7 +67,7 @@ func (p *plan) world() simulation.World {
 // calibrate tells the engine of the incumbent's past.
 func (p *plan) calibrate() {
 	p.past = make([]analysis.Past, pasts)
-	each(pasts, func(i int) {
+	simulation.Each(pasts, func(i int) {
 		traffic := simulation.NewTraffic(p.world(), p.source("past", 0, i))
 		calibrator := analysis.NewCalibrator(p.criteria)
 		for range int(simulation.Past / p.service.Scrape) {
@@ -229,7 +225,7 @@ func (p *plan) try(runs, promoted int, kind string, world simulation.World, stag
 	outcomes := make([]simulation.Outcome, runs)
 	for first := 0; first < runs; first += batch {
 		end := min(first+batch, runs)
-		each(end-first, func(i int) {
+		simulation.Each(end-first, func(i int) {
 			i += first
 			outcomes[i] = simulation.Run(world, rollout, p.source(kind, len(stages), i), 0, nil, func() simulation.Judge { return p.judge(i) })
 		})
@@ -248,25 +244,5 @@ func (p *plan) try(runs, promoted int, kind string, world simulation.World, stag
 // source is of random numbers: those of the same kind and number are the same, so that two regressions are compared on
 // the same traffic.
 func (p *plan) source(kind string, stages, run int) *rand.Rand {
-	hash := fnv.New64a()
-	fmt.Fprintf(hash, "%s|%d|%d", kind, stages, run)
-	return rand.New(rand.NewPCG(p.seed, hash.Sum64())) //nolint:gosec // A forecast is to be the same each time.
-}
-
-// each calls for all numbers below n, on all cores.
-func each(n int, call func(int)) {
-	next := make(chan int)
-	var group sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
-		group.Go(func() {
-			for i := range next {
-				call(i)
-			}
-		})
-	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	group.Wait()
+	return simulation.Source(p.seed, kind, stages, run)
 }

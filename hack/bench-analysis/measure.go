@@ -2,12 +2,8 @@ package main
 
 import (
 	"fmt"
-	"hash/fnv"
 	"math"
-	"math/rand/v2"
-	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/weighlock/weighlock/analysis"
@@ -57,33 +53,15 @@ func (r *row) run(rule rule, seed uint64, runs int) (result, error) {
 		return result{}, fmt.Errorf("reading the analysis of %q: %w", r.name, err)
 	}
 	outcomes := make([]simulation.Outcome, runs)
-	next := make(chan int)
-	var group sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		group.Go(func() {
-			for i := range next {
-				source := rand.New(rand.NewPCG(seed, stream(r.name, rule.name, i))) //nolint:gosec // The same seed leads to the same result.
-				if rule.judge == nil {
-					outcomes[i], _ = simulation.RunEngine(r.world, r.rollout, criteria, source)
-				} else {
-					outcomes[i] = simulation.Run(r.world, r.rollout, source, 0, nil, rule.judge)
-				}
-			}
-		})
-	}
-	for i := range runs {
-		next <- i
-	}
-	close(next)
-	group.Wait()
+	simulation.Each(runs, func(i int) {
+		source := simulation.Source(seed, r.name, rule.name, i)
+		if rule.judge == nil {
+			outcomes[i], _ = simulation.RunEngine(r.world, r.rollout, criteria, source)
+		} else {
+			outcomes[i] = simulation.Run(r.world, r.rollout, source, 0, nil, rule.judge)
+		}
+	})
 	return r.sum(outcomes), nil
-}
-
-// stream numbers a run, so that no two draw the same.
-func stream(row, rule string, run int) uint64 {
-	hash := fnv.New64a()
-	fmt.Fprintf(hash, "%s|%s|%d", row, rule, run)
-	return hash.Sum64()
 }
 
 func (r *row) sum(outcomes []simulation.Outcome) result {
