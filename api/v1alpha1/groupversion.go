@@ -21,6 +21,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Rollout{}, &RolloutList{},
 		&GitSource{}, &GitSourceList{},
 		&AnalysisTemplate{}, &AnalysisTemplateList{},
+		&Decision{}, &DecisionList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

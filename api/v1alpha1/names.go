@@ -73,6 +73,10 @@ const (
 	// AnnotationFindings is on copies: what was found when a step began, as JSON.
 	AnnotationFindings = "weighlock.dev/findings"
 
+	// AnnotationNotify on a Rollout names, with commas between, the sinks of Weighlock's configuration that are told of it besides
+	// those that the configuration's routes name.
+	AnnotationNotify = "weighlock.dev/notify"
+
 	// AnnotationPrune on an object applied by a GitSource keeps it from being pruned
 	// when its value is "disabled".
 	AnnotationPrune = "weighlock.dev/prune"

@@ -39,6 +39,25 @@ type RolloutStatus struct {
 	// +optional
 	Verdict *VerdictStatus `json:"verdict,omitempty"`
 
+	// attempt counts the rollouts of this workload: the one that runs, or ran last.
+	// +optional
+	Attempt int64 `json:"attempt,omitempty"`
+
+	// approval is what the present step's approval gate has, and lacks.
+	// +optional
+	Approval *ApprovalStatus `json:"approval,omitempty"`
+
+	// paused is who keeps the rollout where it is.
+	// +optional
+	Paused *Voice `json:"paused,omitempty"`
+
+	// threads are where people were told of the rollout that runs, or ran last.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=map
+	// +listMapKey=sink
+	// +optional
+	Threads []Thread `json:"threads,omitempty"`
+
 	// analysisHistory tells of the steps of the last rollout: what was asked, since when, and the verdict on leaving. The present step is the
 	// last one.
 	// +kubebuilder:validation:MaxItems=50
@@ -215,6 +234,91 @@ type MetricStatus struct {
 	// message says why, in a sentence.
 	// +optional
 	Message string `json:"message,omitempty"`
+
+	// incumbent is what was measured of it, such as 0.1% or p99 118 ms; empty where nothing was.
+	// +optional
+	Incumbent string `json:"incumbent,omitempty"`
+
+	// candidate is what was measured of it.
+	// +optional
+	Candidate string `json:"candidate,omitempty"`
+}
+
+// ApprovalStatus tells of an approval gate.
+type ApprovalStatus struct {
+	// quorum is how many people must approve.
+	// +required
+	Quorum int32 `json:"quorum"`
+
+	// count is how many have.
+	// +required
+	Count int32 `json:"count"`
+
+	// given are the approvals that count.
+	// +listType=atomic
+	// +optional
+	Given []Voice `json:"given,omitempty"`
+}
+
+// Voice is what somebody said.
+type Voice struct {
+	// actor is who said it.
+	// +required
+	Actor string `json:"actor"`
+
+	// via is what it was said through, such as kubectl or slack.
+	// +optional
+	Via string `json:"via,omitempty"`
+
+	// reason that was given.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+
+	// at is when it was said.
+	// +required
+	At metav1.Time `json:"at"`
+}
+
+// Thread is where people are told of one rollout: a message of a chat, and what is said below it.
+type Thread struct {
+	// sink of Weighlock's configuration that tells.
+	// +required
+	Sink string `json:"sink"`
+
+	// attempt is the rollout of which is told.
+	// +required
+	Attempt int64 `json:"attempt"`
+
+	// channel and timestamp name the message.
+	// +required
+	Channel string `json:"channel"`
+	// +required
+	Timestamp string `json:"timestamp"`
+
+	// prompt asks for a decision.
+	// +optional
+	Prompt *Prompt `json:"prompt,omitempty"`
+}
+
+// Prompt is a message that asks for a decision. Its buttons carry its id; all else is held here.
+type Prompt struct {
+	// id that the buttons carry.
+	// +required
+	ID string `json:"id"`
+
+	// timestamp names the message, in the thread's channel. Empty until it is sent.
+	// +optional
+	Timestamp string `json:"timestamp,omitempty"`
+
+	// revision and step that it asks about.
+	// +required
+	Revision string `json:"revision"`
+	// +required
+	Step int32 `json:"step"`
+
+	// closed says that it asks no more.
+	// +optional
+	Closed bool `json:"closed,omitempty"`
 }
 
 // AnalysisRecord tells of one step of a rollout.

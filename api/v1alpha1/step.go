@@ -83,8 +83,52 @@ const (
 	DeadlineProceed  DeadlinePolicy = "Proceed"
 )
 
-// Approval is a gate that a person opens.
-type Approval struct{}
+// Approval is a gate that people open, by decisions to approve.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.quorum) || !has(self.approvers) || self.approvers.exists(a, has(a.group)) || self.quorum <= self.approvers.size()",message="quorum asks for more people than approvers names: lower it, or name more"
+type Approval struct {
+	// approvers are who may approve the step, besides having the permission to: any of these. Without them, everybody who has
+	// the permission.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=atomic
+	// +optional
+	Approvers []Approver `json:"approvers,omitempty"`
+
+	// quorum is how many different people must approve.
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10
+	// +optional
+	Quorum int32 `json:"quorum,omitempty"`
+
+	// expires is how long an approval counts. One that the step has outlived, because another gate stayed closed, must be given
+	// again. The default is for ever.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) > duration('0s')",message="expires must be above zero, written like 30m or 24h"
+	// +optional
+	Expires *metav1.Duration `json:"expires,omitempty"`
+}
+
+// Approver is a user or a group that may approve.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.user) != has(self.group)",message="an approver is either a user or a group: set one of them"
+type Approver struct {
+	// user is a name that the API server knows, or slack: and the id of a member, such as slack:U012AB3CD.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('slack:') || self.matches('^slack:[UW][A-Z0-9]+$')",message="a member of Slack is named by id, which begins with U or W, such as slack:U012AB3CD"
+	// +optional
+	User string `json:"user,omitempty"`
+
+	// group is one that the API server knows, or slack: and the id of a user group, such as slack:S0614TZR7.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('slack:') || self.matches('^slack:S[A-Z0-9]+$')",message="a user group of Slack is named by id, which begins with S, such as slack:S0614TZR7"
+	// +optional
+	Group string `json:"group,omitempty"`
+}
 
 // RequestMatch matches a request by its headers; all of them must match.
 type RequestMatch struct {

@@ -1,0 +1,2 @@
+// Package cli holds the commands of the kubectl plugin.
+package cli
