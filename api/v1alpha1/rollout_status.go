@@ -43,6 +43,12 @@ type RolloutStatus struct {
 	// +optional
 	Attempt int64 `json:"attempt,omitempty"`
 
+	// gates of the present step: what must be true to leave it.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Gates []GateStatus `json:"gates,omitempty"`
+
 	// approval is what the present step's approval gate has, and lacks.
 	// +optional
 	Approval *ApprovalStatus `json:"approval,omitempty"`
@@ -242,6 +248,21 @@ type MetricStatus struct {
 	// candidate is what was measured of it.
 	// +optional
 	Candidate string `json:"candidate,omitempty"`
+}
+
+// GateStatus tells of one gate of the present step.
+type GateStatus struct {
+	// name of the gate: hold, analysis or approval.
+	// +required
+	Name string `json:"name"`
+
+	// open says that it keeps nothing any more.
+	// +required
+	Open bool `json:"open"`
+
+	// message tells what it waits for, or why it is open.
+	// +optional
+	Message string `json:"message,omitempty"`
 }
 
 // ApprovalStatus tells of an approval gate.
