@@ -88,18 +88,24 @@ func (SetRoute) action()     {}
 func (ReleaseRoute) action() {}
 func (Finish) action()       {}
 
-func (Adopt) String() string        { return "adopt the workload" }
-func (Disown) String() string       { return "disown the workload" }
-func (Hold) String() string         { return "hold the workload" }
-func (Release) String() string      { return "release the workload" }
-func (a Record) String() string     { return "record " + a.Template.Revision }
-func (a MarkFailed) String() string { return "mark " + a.Revision + " failed: " + a.Reason }
-func (a Forget) String() string     { return "forget all but " + strings.Join(a.Keep, ", ") }
-func (Serve) String() string        { return "make the workload's track service" }
-func (Unserve) String() string      { return "remove the workload's track service" }
-func (a Copy) String() string       { return fmt.Sprintf("copy %s with %d replicas", a.Revision, a.Replicas) }
-func (Guard) String() string        { return "keep the autoscaler from taking pods away" }
-func (Unguard) String() string      { return "give the autoscaler back" }
+func (Adopt) String() string    { return "adopt the workload" }
+func (Disown) String() string   { return "disown the workload" }
+func (Hold) String() string     { return "hold the workload" }
+func (Release) String() string  { return "release the workload" }
+func (a Record) String() string { return "record " + a.Template.Revision }
+func (a MarkFailed) String() string {
+	if a.Reason == "" {
+		return "forget that " + a.Revision + " failed"
+	}
+	return "mark " + a.Revision + " failed: " + a.Reason
+}
+
+func (a Forget) String() string { return "forget all but " + strings.Join(a.Keep, ", ") }
+func (Serve) String() string    { return "make the workload's track service" }
+func (Unserve) String() string  { return "remove the workload's track service" }
+func (a Copy) String() string   { return fmt.Sprintf("copy %s with %d replicas", a.Revision, a.Replicas) }
+func (Guard) String() string    { return "keep the autoscaler from taking pods away" }
+func (Unguard) String() string  { return "give the autoscaler back" }
 func (a Protect) String() string {
 	return "give copy " + a.Revision + " an autoscaler and a disruption budget"
 }

@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -54,11 +55,14 @@ func (w *world) checkRoute(a rollout.SetRoute) {
 		return // written again
 	case entered && was.Phase == rollout.PhaseStep && (a.Progress.Step != was.Step+1 || a.Progress.Candidate != was.Candidate),
 		entered && was.Phase != rollout.PhaseStep && a.Progress.Step != 0,
-		promoted && was.Step != len(w.spec.Steps)-1:
+		promoted && was.Step != len(w.spec.Steps)-1 && (was.Hastened == nil || !was.Hastened.Full):
 		w.violated("steps out of order: from %s to %s", was, a.Progress)
 	}
 	if (entered && was.Phase == rollout.PhaseStep) || promoted {
 		w.checkGates(was)
+	}
+	if (entered || promoted) && was.Paused != nil && was.Paused.Revision == w.git {
+		w.violated("it goes on though it is paused")
 	}
 	if c := w.copies[was.Incumbent]; a.Event == "Completed" && c != nil && w.replicas > 0 && c.replicas <= w.demand && w.ready() < c.replicas {
 		w.violated("all traffic goes back to %d pods, and the copy has %d", w.ready(), c.replicas)
@@ -74,6 +78,9 @@ func (w *world) checkGates(was rollout.Progress) {
 	if w.now.Before(taken) {
 		w.violated("step %d left before the mesh had taken it", was.Step)
 	}
+	if was.Hastened != nil && was.Hastened.Revision == was.Candidate {
+		return
+	}
 	if w.mesh.crooked && w.spec.Analysis != nil && w.route.traffic.Reaches() && 2*w.route.traffic.Weight <= w.route.traffic.Total && !w.route.traffic.Mirrors() &&
 		(len(w.route.traffic.Match) == 0 || w.now.After(taken.Add(25*time.Second))) {
 		w.violated("step %d left though the mesh does not do what it was asked", was.Step)
@@ -87,7 +94,44 @@ func (w *world) checkGates(was rollout.Progress) {
 		w.violated("step %d left without a Pass", was.Step)
 	}
 	if step.Approval != nil {
-		w.violated("step %d left without approval", was.Step)
+		w.checkApproval(step.Approval, was)
+	}
+}
+
+// checkApproval holds the approvals of a step that is left against what it asks for.
+func (w *world) checkApproval(gate *v1alpha1.Approval, was rollout.Progress) {
+	people := map[string]bool{}
+	for _, word := range was.Approvals {
+		said := w.outcomes[word.Decision].Decision
+		if said.Name == "" { // its outcome is not reported yet
+			i := slices.IndexFunc(w.decisions, func(d rollout.Decision) bool { return d.Name == word.Decision })
+			if i < 0 {
+				w.violated("step %d left by an approval that nobody gave", was.Step)
+				return
+			}
+			said = w.decisions[i]
+		}
+		if said.Verb != v1alpha1.VerbApprove || said.Revision != was.Candidate || int(*said.Step) != was.Step {
+			w.violated("step %d of %s left by %s, which is about another", was.Step, was.Candidate, said.Name)
+		}
+		if gate.Expires == nil || w.now.Before(word.At.Add(gate.Expires.Duration)) {
+			people[word.Actor] = true
+		}
+	}
+	if len(people) < max(1, int(gate.Quorum)) {
+		w.violated("step %d left with %d approvals of %d", was.Step, len(people), gate.Quorum)
+	}
+}
+
+// checkNote holds what is remembered against what may be: no more than what people said.
+func (w *world) checkNote(a rollout.Note) {
+	if !w.route.exists || !reflect.DeepEqual(a.Traffic, w.route.traffic) {
+		w.violated("a note moves traffic: %s", a.Traffic)
+	}
+	was, now := w.route.progress, a.Progress
+	was.Approvals, was.Paused, was.Hastened, was.Decided = now.Approvals, now.Paused, now.Hastened, now.Decided
+	if !reflect.DeepEqual(was, now) {
+		w.violated("a note changes progress from %s to %s", was, now)
 	}
 }
 

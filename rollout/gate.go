@@ -7,16 +7,19 @@ import (
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
-// gate is one thing that keeps a step from being left.
+// gate is one thing that must be true for a step to be left.
 type gate struct {
-	// reason is a word for a condition, missing what it waits for in a few words, detail how far that is.
-	reason, missing, detail string
+	// name of the gate as the status has it, and reason as a condition has it.
+	name, reason string
+	open         bool
+	// missing is what it waits for, in a few words, while it is closed; detail how far that is, or why it is open.
+	missing, detail string
 }
 
 // String tells all of it to a reader.
 func (g gate) String() string {
-	if g.detail == "" {
-		return g.missing
+	if g.missing == "" || g.detail == "" {
+		return g.missing + g.detail
 	}
 	return g.missing + ": " + g.detail
 }
@@ -24,26 +27,35 @@ func (g gate) String() string {
 // suspicion is how often a share that seems off is looked at.
 const suspicion = 5 * time.Second
 
-// gates lists those gates of the step that are closed; when time alone will open one, it is noted
-// to look again then.
+// gates lists those of a step; when time alone will open or close one, it is noted to look again then.
 func (v *view) gates(p *Plan, step v1alpha1.Step) []gate {
-	var closed []gate
+	var gates []gate
 	if step.Hold != nil {
-		if end := v.Route.TakenAt.Add(step.Hold.Duration); !v.reached(p, end) {
-			closed = append(closed, gate{reason: v1alpha1.ReasonHolding, missing: "the hold to end at " + end.UTC().Format(time.TimeOnly)})
+		end := v.Route.TakenAt.Add(step.Hold.Duration)
+		g := gate{name: "hold", reason: v1alpha1.ReasonHolding, detail: "held for " + step.Hold.Duration.String()}
+		if g.open = v.reached(p, end); !g.open {
+			g.missing, g.detail = "the hold to end at "+end.UTC().Format(time.TimeOnly), ""
 		}
+		gates = append(gates, g)
 	}
-	if g := v.analysisGate(step); g != nil && !v.proceeds(step) {
-		closed = append(closed, *g)
+	if v.weighs(step) {
+		gates = append(gates, v.analysisGate(step))
 	}
 	if reason, _ := v.misrouted(); reason != "" {
 		again(p, v.now.Add(suspicion))
-		closed = append(closed, gate{reason: v1alpha1.ReasonMisrouted, missing: "the mesh to send the candidate the share that was asked for"})
+		gates = append(gates, gate{name: "share", reason: v1alpha1.ReasonMisrouted, missing: "the mesh to send the candidate the share that was asked for"})
 	}
 	if step.Approval != nil {
-		closed = append(closed, gate{reason: v1alpha1.ReasonApprovalNeeded, missing: "a person's approval"})
+		gates = append(gates, v.approvalGate(p, step.Approval))
 	}
-	return closed
+	return gates
+}
+
+// closed are the gates that keep the step from being left.
+func (v *view) closed(gates []gate) []gate {
+	return slices.DeleteFunc(slices.Clone(gates), func(g gate) bool {
+		return g.open || (v.hastened() != nil && g.reason != v1alpha1.ReasonMisrouted)
+	})
 }
 
 // weigh asks for the verdict on the present step, whatever keeps it from being left: a bad candidate must go even
@@ -75,19 +87,27 @@ func (v *view) weighs(step v1alpha1.Step) bool {
 	return v.Spec.Analysis != nil && v.stepTraffic(step).Reaches()
 }
 
-func (v *view) analysisGate(step v1alpha1.Step) *gate {
+func (v *view) analysisGate(step v1alpha1.Step) gate {
+	g := gate{name: "analysis", reason: v1alpha1.ReasonWeighing}
 	switch {
-	case !v.weighs(step):
-		return nil
 	case v.Outage != "":
-		return &gate{reason: v1alpha1.ReasonMetricsUnavailable, missing: "metrics", detail: v.Outage}
+		g.reason, g.missing, g.detail = v1alpha1.ReasonMetricsUnavailable, "metrics", v.Outage
 	case v.Verdict == nil:
-		return &gate{reason: v1alpha1.ReasonWeighing, missing: "the first numbers"}
+		g.missing = "the first numbers"
 	case v.Verdict.Outcome == v1alpha1.OutcomePass:
-		return nil
+		g.open, g.detail = true, v.Verdict.Message
 	default:
-		return &gate{reason: v1alpha1.ReasonWeighing, missing: "a verdict", detail: v.Verdict.Message}
+		g.missing, g.detail = "a verdict", v.Verdict.Message
 	}
+	if !g.open && v.proceeds(step) {
+		g.open, g.missing, g.detail = true, "", "left unproven: the deadline is over"
+	}
+	return g
+}
+
+// unpassed says whether analysis has a say in the step, and has not let it pass.
+func (v *view) unpassed(step v1alpha1.Step) bool {
+	return v.weighs(step) && (v.Outage != "" || v.Verdict == nil || v.Verdict.Outcome != v1alpha1.OutcomePass)
 }
 
 // proceeds says whether the step may be left unproven: its deadline is over, and it says Proceed.

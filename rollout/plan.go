@@ -34,6 +34,7 @@ var policies = []policy{
 	supersede, // git has something newer than the candidate
 	rollback,  // the candidate is bad, or never got ready
 	setBack,   // the mesh does not do what the step asks of it
+	retry,     // somebody wants a revision that failed tried once more
 	mend,      // the candidate's copy is not what was made
 	stalled,   // something outside must change first
 	adopt,     // first look, or the route is gone
@@ -52,13 +53,16 @@ var policies = []policy{
 // always give the same plan.
 func PlanFor(s Snapshot, now time.Time) Plan {
 	v := newView(s, now)
+	v.hear()
 	for _, p := range policies {
 		plan := p(v)
 		if plan == nil {
 			continue
 		}
 		v.tidy(plan)
+		v.absorb(plan)
 		v.remember(plan)
+		v.carry(plan)
 		v.weigh(plan)
 		v.report(plan)
 		return *plan
@@ -78,6 +82,7 @@ type view struct {
 	incumbent *workload.State
 	// candidate's copy: of the revision wanted, or in a step of the one being tried; nil when there is none.
 	candidate *workload.State
+	heard     heard
 }
 
 func newView(s Snapshot, now time.Time) *view {

@@ -24,6 +24,11 @@ func (v *view) report(p *Plan) {
 		return
 	}
 	s.Warnings = v.warnings()
+	s.Attempt = v.attempt()
+	if paused := v.paused(); paused != nil {
+		voice := paused.voice()
+		s.Paused = &voice
+	}
 	s.Incumbent = v.revision(v.progress.Incumbent, v.incumbent)
 	switch {
 	case v.progress.Phase != PhaseServing:
@@ -45,6 +50,29 @@ func (v *view) report(p *Plan) {
 	if v.Verdict != nil {
 		s.Verdict = verdictStatus(v.Verdict)
 	}
+	if v.Route.Taken {
+		s.Gates = v.gateStatus()
+	}
+	if approval := v.step().Approval; approval != nil && v.Route.Taken {
+		s.Approval = v.approvalStatus(approval)
+	}
+}
+
+func (v *view) gateStatus() []v1alpha1.GateStatus {
+	var gates []v1alpha1.GateStatus
+	for _, g := range v.gates(&Plan{}, v.step()) {
+		gates = append(gates, v1alpha1.GateStatus{Name: g.name, Open: g.open, Message: g.String()})
+	}
+	return gates
+}
+
+func (v *view) approvalStatus(approval *v1alpha1.Approval) *v1alpha1.ApprovalStatus {
+	given := v.approvals(&Plan{}, approval)
+	status := &v1alpha1.ApprovalStatus{Quorum: int32(quorum(approval)), Count: int32(count(given))} //nolint:gosec // both are small.
+	for _, word := range given {
+		status.Given = append(status.Given, word.voice())
+	}
+	return status
 }
 
 // warnings are what people should know though nothing waits for it.

@@ -21,7 +21,16 @@ func rollback(v *view) *Plan {
 		return v.targetUnready(reason)
 	}
 	back := v.retreat(PhaseRolledBack, failed, v1alpha1.ReasonRolledBack, reason)
-	p := doing(v1alpha1.StateRolledBack, v1alpha1.ReasonRolledBack, v.failure(failed, reason), back, MarkFailed{Revision: failed, Reason: reason})
+	p := doing(v1alpha1.StateRolledBack, v1alpha1.ReasonRolledBack, v.failure(failed, reason), back)
+	if failed == v.want {
+		p.Actions = append(p.Actions, v.recorded()...)
+	}
+	p.Actions = append(p.Actions, MarkFailed{Revision: failed, Reason: reason})
+	if abort := v.heard.abort; abort != nil {
+		back.Progress.Decided = []string{abort.Name}
+		p.Actions[0] = back
+		p.Actions = append(p.Actions, acted(*abort, "", "%s is rolled back", failed))
+	}
 	p.Stalled = true
 	return p
 }
@@ -36,6 +45,9 @@ func (v *view) retreat(phase Phase, candidate, event, reason string) SetRoute {
 
 // fault says why the candidate must go; empty when it needn't.
 func (v *view) fault() string {
+	if abort := v.heard.abort; abort != nil {
+		return "aborted " + abort.by()
+	}
 	if v.progress.Phase != PhaseStep {
 		// Not in traffic yet: the copy of a revision that is wanted, and hasn't failed before.
 		if v.candidate != nil && v.candidate.Stuck != "" && v.failed(v.want) == "" {
@@ -54,10 +66,10 @@ func (v *view) fault() string {
 		return "the candidate has no ready pod left"
 	}
 	step := v.step()
-	if step.OnDeadline != v1alpha1.DeadlineRollback || v.Spec.Suspend || !v.deadlineOver(step) {
+	if step.OnDeadline != v1alpha1.DeadlineRollback || v.Spec.Suspend || v.paused() != nil || !v.deadlineOver(step) {
 		return ""
 	}
-	if closed := v.gates(&Plan{}, step); len(closed) > 0 {
+	if closed := v.closed(v.gates(&Plan{}, step)); len(closed) > 0 {
 		return fmt.Sprintf("the deadline of %s is over, and it still waits for %s", step.Deadline.Duration, closed[0])
 	}
 	return ""
@@ -73,5 +85,5 @@ func (v *view) failed(revision string) string {
 
 // failure tells people of a rollback, and what they can do.
 func (v *view) failure(revision, reason string) string {
-	return fmt.Sprintf("%s was rolled back: %s. It stays held; commit another version, or the one before", revision, reason)
+	return fmt.Sprintf("%s was rolled back: %s. It stays held: commit another version or the one before, or retry it", revision, reason)
 }

@@ -100,8 +100,11 @@ func randomStep(r *rand.Rand) v1alpha1.Step {
 	if r.IntN(3) == 0 {
 		step.Hold = duration(10 * time.Second)
 	}
-	if r.IntN(40) == 0 {
-		step.Approval = &v1alpha1.Approval{}
+	if r.IntN(15) == 0 {
+		step.Approval = &v1alpha1.Approval{Quorum: int32(r.IntN(3))}
+		if r.IntN(3) == 0 {
+			step.Approval.Expires = duration(20 * time.Second)
+		}
 	}
 	return step
 }
@@ -153,11 +156,34 @@ func (w *world) happen(r *rand.Rand) {
 		w.spec.Suspend = !w.spec.Suspend
 	case n == 18 && w.scaler != nil && w.route.progress.OnCopy && w.replicas > 0:
 		w.demand += 2 // more users, while a copy serves
+	case n < 28 && n > 18:
+		w.sayAnything(r)
 	case n == 17:
 		for _, revision := range slices.Sorted(maps.Keys(w.copies)) {
 			w.copies[revision].edited = true
 		}
 	}
+}
+
+// sayAnything has somebody decide something, mostly of what is under way.
+func (w *world) sayAnything(r *rand.Rand) {
+	verbs := []v1alpha1.DecisionVerb{
+		v1alpha1.VerbApprove, v1alpha1.VerbApprove, v1alpha1.VerbApprove, v1alpha1.VerbPromote, v1alpha1.VerbPause, v1alpha1.VerbResume, v1alpha1.VerbResume, v1alpha1.VerbAbort, v1alpha1.VerbRetry,
+		v1alpha1.VerbRetry,
+	}
+	actors := []string{"alice", "bob", "slack:U1", "slack:U2"}
+	w.decide(verbs[r.IntN(len(verbs))], actors[r.IntN(len(actors))], func(d *rollout.Decision) {
+		if d.Step == nil {
+			d.Step = new(int32(0))
+		}
+		d.Full = d.Verb == v1alpha1.VerbPromote && r.IntN(3) == 0
+		switch r.IntN(12) {
+		case 0:
+			d.Revision = revisions[r.IntN(len(revisions))]
+		case 1:
+			*d.Step = int32(r.IntN(3))
+		}
+	})
 }
 
 // simulate runs a random rollout: commits, reverts, crashes, scaling, meddling and deletion in a random order.
@@ -226,6 +252,9 @@ func checkEnd(t *testing.T, seed int, w *world) {
 	}
 	if len(last.Actions) > 0 && !w.broken[w.route.progress.Incumbent] {
 		t.Fatalf("seed %d: at rest, and still acts: %v", seed, last.Actions)
+	}
+	if len(w.decisions) > 0 && !w.deleting && w.route.exists && last.Reason != "IncumbentNotReady" {
+		t.Fatalf("seed %d: at rest, and %s has no outcome: %s\n%s", seed, w.decisions[0].Name, last.Why, strings.Join(w.log, "\n"))
 	}
 	if last.Status.State == v1alpha1.StateIdle && (w.route.traffic.Incumbent != "" || len(w.copies) > 0 || w.pods[w.git] != w.replicas) {
 		t.Fatalf("seed %d: idle, but not at git's revision", seed)

@@ -35,6 +35,10 @@ type Snapshot struct {
 	Outage string
 	// Obstacle says what else is in the way: a router that is not there or can't express a step, an analysis that makes no sense; nil when all is well.
 	Obstacle *workload.Problem
+	// Decisions that have no outcome yet, oldest first.
+	Decisions []Decision
+	// Unguarded says why nobody has checked who made them; empty when the cluster does.
+	Unguarded string
 }
 
 // Route is what the cluster holds of the route.
@@ -94,6 +98,16 @@ type Progress struct {
 	Reason string `json:"reason,omitempty"`
 	// Left is what analysis said of the step that this left; nil where it said nothing.
 	Left *Left `json:"left,omitempty"`
+	// Attempt counts the rollouts: the one that runs, or ran last.
+	Attempt int64 `json:"attempt,omitempty"`
+	// Approvals of the present step.
+	Approvals []Word `json:"approvals,omitempty"`
+	// Paused is who keeps the rollout where it is; Hastened who has it go on whatever gate is closed. They are about the revision
+	// that they name.
+	Paused   *Word `json:"paused,omitempty"`
+	Hastened *Word `json:"hastened,omitempty"`
+	// Decided are the names of decisions that are part of this, and whose outcome may not be reported yet.
+	Decided []string `json:"decided,omitempty"`
 	// Seen are the states of the Rollout and its workload that were looked at. A plan is not made from an older one:
 	// the caches of each kind lag by their own time, and another controller may have acted meanwhile.
 	Seen []Seen `json:"seen,omitempty"`

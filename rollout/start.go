@@ -22,6 +22,9 @@ func start(v *view) *Plan {
 	if v.Spec.Suspend {
 		return waiting(v1alpha1.StateSuspended, v1alpha1.ReasonSuspended, v.want+" waits: the Rollout is suspended", "spec.suspend to be false")
 	}
+	if paused := v.paused(); paused != nil {
+		return v.stay(&Plan{}, paused)
+	}
 	if p := v.unroutable(); p != nil {
 		return p
 	}
@@ -42,7 +45,7 @@ func start(v *view) *Plan {
 		p.Actions = append(p.Actions, Copy{Revision: v.want, Replicas: max(size, c.Replicas)})
 		return p
 	}
-	if len(v.Spec.Steps) == 0 {
+	if hastened := v.hastened(); len(v.Spec.Steps) == 0 || (hastened != nil && hastened.Full) {
 		return v.promote(p)
 	}
 	return v.enter(p, 0)

@@ -63,12 +63,22 @@ func (v *view) enter(p *Plan, index int) *Plan {
 	return p
 }
 
-// proof tells how the step that is being left was passed; empty where nothing was weighed.
+// proof tells how the step that is being left was passed, and by whom; empty where nothing was weighed, or said.
 func (v *view) proof() string {
-	if v.progress.Phase != PhaseStep || v.Verdict == nil || !v.weighs(v.step()) || v.leftUnproven(v.step()) {
+	if hastened := v.hastened(); hastened != nil {
+		return "; promoted " + hastened.by()
+	}
+	if v.progress.Phase != PhaseStep {
 		return ""
 	}
-	return fmt.Sprintf("; step %s passed: %s", v.position(v.index()), v.Verdict.Message)
+	step, proof := v.step(), ""
+	if v.Verdict != nil && v.weighs(step) && !v.leftUnproven(step) {
+		proof = fmt.Sprintf("; step %s passed: %s", v.position(v.index()), v.Verdict.Message)
+	}
+	if step.Approval != nil {
+		proof += "; " + v.approvalGate(&Plan{}, step.Approval).String()
+	}
+	return proof
 }
 
 // protected is the write that gives a copy which takes more than half of the traffic what keeps the workload's pods in
@@ -89,7 +99,7 @@ func (v *view) unproven() bool {
 }
 
 func (v *view) leftUnproven(step v1alpha1.Step) bool {
-	return v.analysisGate(step) != nil && v.proceeds(step)
+	return v.unpassed(step) && (v.proceeds(step) || v.hastened() != nil)
 }
 
 // advance keeps a step until its gates are open, then goes on.
@@ -105,7 +115,10 @@ func advance(v *view) *Plan {
 		p.Status.WaitingFor = "the mesh to take the step's traffic"
 		return p
 	}
-	closed := v.gates(p, step)
+	closed := v.closed(v.gates(p, step))
+	if paused := v.paused(); paused != nil {
+		return v.stay(v.waitFor(p, index, step, closed), paused)
+	}
 	if len(closed) > 0 {
 		return v.waitFor(p, index, step, closed)
 	}
@@ -114,14 +127,22 @@ func advance(v *view) *Plan {
 		p.Status.WaitingFor = "spec.suspend to be false"
 		return p
 	}
-	if index+1 >= len(v.Spec.Steps) {
+	if hastened := v.hastened(); index+1 >= len(v.Spec.Steps) || (hastened != nil && hastened.Full) {
 		return v.promote(p)
 	}
 	p.Why = fmt.Sprintf("the gates of step %s are open", v.position(index))
-	if v.leftUnproven(step) {
+	if v.unpassed(step) && v.proceeds(step) {
 		p.Why = fmt.Sprintf("step %s is left unproven: its deadline of %s is over", v.position(index), step.Deadline.Duration)
 	}
 	return v.enter(p, index+1)
+}
+
+// stay keeps a rollout that somebody has paused where it is.
+func (v *view) stay(p *Plan, paused *Word) *Plan {
+	p.Status.State, p.Reason = v1alpha1.StatePaused, v1alpha1.ReasonPaused
+	p.Status.WaitingFor = "somebody to resume it: paused " + paused.by()
+	p.Why = v.trial() + " is paused " + paused.by()
+	return p
 }
 
 // waitFor waits in a step whose gates are closed, at the size that the step asks for.
@@ -134,7 +155,10 @@ func (v *view) waitFor(p *Plan, index int, step v1alpha1.Step, closed []gate) *P
 	p.Status.WaitingFor = strings.Join(missing, ", ")
 	waits := strings.Join(whole, "; ")
 	p.Why = fmt.Sprintf("step %s waits for %s", v.position(index), waits)
-	p.Status.State, p.Reason = v1alpha1.StateWaiting, closed[0].reason
+	p.Status.State, p.Reason = v1alpha1.StateWaiting, v1alpha1.ReasonProgressing
+	if len(closed) > 0 {
+		p.Reason = closed[0].reason
+	}
 	if step.Deadline != nil && v.reached(p, v.Route.TakenAt.Add(step.Deadline.Duration)) {
 		p.Status.State, p.Reason = v1alpha1.StatePaused, v1alpha1.ReasonDeadlineOver
 		p.Why = fmt.Sprintf("step %s is past its deadline of %s, and waits for %s", v.position(index), step.Deadline.Duration, waits)

@@ -60,8 +60,12 @@ func (v *view) tidy(p *Plan) {
 		return
 	}
 	if c := v.progress.Candidate; v.progress.Phase == PhaseRolledBack {
-		if record, known := v.Records[c]; known && record.Failed == "" {
-			p.Actions = append([]Action{MarkFailed{Revision: c, Reason: v.progress.Reason}}, p.Actions...)
+		record, known := v.Records[c]
+		switch mark := (MarkFailed{Revision: c, Reason: v.progress.Reason}); {
+		case known && record.Failed == "":
+			p.Actions = append([]Action{mark}, p.Actions...)
+		case !known && c == v.want && c != "":
+			p.Actions = append(append(v.recorded(), mark), p.Actions...)
 		}
 	}
 	if v.progress.OnCopy && v.incumbent != nil && v.incumbent.Template.Revision == v.progress.Incumbent {

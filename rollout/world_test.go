@@ -51,6 +51,10 @@ type world struct {
 	// started is what a paused workload starts when it is scaled from zero; empty for nothing.
 	started string
 	mesh    mesh
+	// decisions that people made, and that have no outcome yet; said counts all, and outcomes what became of them.
+	decisions []rollout.Decision
+	said      int
+	outcomes  map[string]rollout.Settle
 	// wrong is since when the workload has had users' traffic on pods that are not the incumbent's.
 	wrong time.Time
 	// last time that a track had traffic.
@@ -100,7 +104,7 @@ func newWorld(spec v1alpha1.RolloutSpec) *world {
 		spec: spec, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), git: "a", replicas: 3,
 		pods: map[string]int32{"a": 3}, copies: map[string]*copied{}, record: map[string]workload.Record{},
 		bad: map[string]bool{}, thin: map[string]bool{}, broken: map[string]bool{}, failed: map[string]bool{},
-		lastTraffic: map[string]time.Time{}, held: true, demand: 3,
+		lastTraffic: map[string]time.Time{}, held: true, demand: 3, outcomes: map[string]rollout.Settle{},
 	}
 }
 
@@ -151,7 +155,7 @@ func (w *world) rolled() bool {
 }
 
 func (w *world) snapshot() rollout.Snapshot {
-	s := rollout.Snapshot{Spec: w.spec, Generation: 1, Deleting: w.deleting, RestToRoot: true}
+	s := rollout.Snapshot{Spec: w.spec, Generation: 1, Deleting: w.deleting, RestToRoot: true, Decisions: slices.Clone(w.decisions)}
 	s.HeldByAdmission = w.held
 	s.Records = w.record
 	if w.scaler != nil {
@@ -253,6 +257,9 @@ func (w *world) apply(a rollout.Action) {
 		r := w.record[a.Revision]
 		r.Failed = a.Reason
 		w.record[a.Revision] = r
+		if a.Reason == "" {
+			w.failed[a.Revision] = false
+		}
 	case rollout.Forget:
 		maps.DeleteFunc(w.record, func(r string, _ workload.Record) bool { return !slices.Contains(a.Keep, r) })
 	case rollout.Serve:
@@ -281,6 +288,11 @@ func (w *world) apply(a rollout.Action) {
 		w.route.exists, w.route.traffic, w.route.progress, w.route.written = true, a.Traffic, a.Progress, w.now
 		w.mesh.foreign = ""
 		w.events = append(w.events, a.Event)
+	case rollout.Note:
+		w.checkNote(a)
+		w.route.progress = a.Progress
+	case rollout.Settle:
+		w.settle(a)
 	case rollout.ReleaseRoute:
 		w.route.exists, w.gone = false, w.now
 	case rollout.Finish:
@@ -297,4 +309,32 @@ func (w *world) resized(a rollout.Scale) {
 	}
 	c := w.copies[a.Revision]
 	c.replicas, c.ready = a.Replicas, min(c.ready, a.Replicas)
+}
+
+// decide is what somebody says of the present step; change makes it another decision.
+func (w *world) decide(verb v1alpha1.DecisionVerb, actor string, change ...func(*rollout.Decision)) string {
+	w.said++
+	d := rollout.Decision{Name: fmt.Sprintf("%s-%d", verb, w.said), At: w.now}
+	d.Verb, d.Actor, d.Via, d.Revision = verb, actor, "kubectl", w.git
+	if w.route.progress.Phase == rollout.PhaseStep {
+		d.Revision, d.Step = w.route.progress.Candidate, new(int32(w.route.progress.Step))
+	}
+	for _, c := range change {
+		c(&d)
+	}
+	w.decisions = append(w.decisions, d)
+	w.log = append(w.log, fmt.Sprintf("# %s of %s %s by %s", d.Name, d.Revision, verb, actor))
+	return d.Name
+}
+
+// settle takes note of what became of a decision.
+func (w *world) settle(a rollout.Settle) {
+	if before, settled := w.outcomes[a.Decision.Name]; settled {
+		w.violated("%s was settled already: %s", a.Decision.Name, before)
+	}
+	w.outcomes[a.Decision.Name] = a
+	w.decisions = slices.DeleteFunc(w.decisions, func(d rollout.Decision) bool { return d.Name == a.Decision.Name })
+	if a.Event != "" {
+		w.events = append(w.events, a.Event)
+	}
 }

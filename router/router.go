@@ -55,6 +55,9 @@ type Traffic struct {
 	Shadow int32
 	// Progress is kept with the route, in the same write.
 	Progress string
+	// Continues says that the progress is of the same step as before: where the traffic stays, too, it counts as written and taken
+	// when it was.
+	Continues bool
 }
 
 // Observed is what the cluster holds of a route.

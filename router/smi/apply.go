@@ -58,10 +58,10 @@ func (r *Router) Apply(ctx context.Context, target router.Target, traffic router
 	if err != nil {
 		return err
 	}
-	if same && !mended {
-		// Only groups are left over. That a write of the same split gets through shows that it is the one which was looked at, and
-		// that it doesn't name them.
-		c.annotations[AnnotationWrittenAt] = annotation(now.object, AnnotationWrittenAt)
+	if (same || traffic.Continues && now.asksFor(want)) && !mended {
+		// Either only groups are left over: that a write of the same split gets through shows that it is the one which was looked at, and
+		// that it doesn't name them. Or only progress is another one.
+		c.annotations[AnnotationWrittenAt] = writtenAt(now.object).UTC().Format(time.RFC3339Nano)
 	}
 	written, err := r.send(ctx, c, false)
 	if err != nil {
@@ -95,9 +95,12 @@ func (r *Router) look(ctx context.Context, speak speech, target router.Target) (
 	return present{object: existing, asks: asks, legible: err == nil}, nil
 }
 
+// asksFor says that the split asks for the same traffic.
+func (p present) asksFor(want split) bool { return p.object != nil && p.legible && p.asks.equal(want) }
+
 // holds says that the split asks for the same traffic and has the same progress, and tells since when.
 func (p present) holds(target router.Target, want split, progress string) bool {
-	return p.object != nil && p.legible && labelled(p.object, target) && p.asks.equal(want) &&
+	return p.asksFor(want) && labelled(p.object, target) &&
 		annotation(p.object, v1alpha1.AnnotationProgress) == progress && annotation(p.object, AnnotationWrittenAt) != ""
 }
 

@@ -1,0 +1,125 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// member begins the names of Slack's members and user groups.
+const member = "slack:"
+
+// approve notes an approval of the present step.
+func (v *view) approve(d Decision, word Word) {
+	h := &v.heard
+	gate := v.step().Approval
+	position := v.position(v.index())
+	if gate == nil {
+		h.refuse(d, v1alpha1.DecisionRejected, "step %s asks for no approval", position)
+		return
+	}
+	if !eligible(gate, d) {
+		h.refuse(d, v1alpha1.DecisionRejected, "%s is none of the approvers of step %s: %s", d.Actor, position, approvers(gate))
+		return
+	}
+	now := v.valid(&Plan{}, gate, h.progress.Approvals)
+	for _, given := range now {
+		if given.Actor == d.Actor || given.who() == word.who() {
+			h.refuse(d, v1alpha1.DecisionSuperseded, "step %s is approved %s already", position, given.by())
+			return
+		}
+	}
+	h.progress.Approvals = append(now, word)
+	h.take(d, v1alpha1.ReasonApproved, "step %s of %s is approved %s (%d of %d)", position, d.Revision, d.by(), count(h.progress.Approvals), quorum(gate))
+}
+
+// eligible says whether the actor of a decision is among those who may approve.
+func eligible(gate *v1alpha1.Approval, d Decision) bool {
+	return len(gate.Approvers) == 0 || slices.ContainsFunc(gate.Approvers, func(a v1alpha1.Approver) bool {
+		return (a.User != "" && (a.User == d.Actor || a.User == d.Person)) || (a.Group != "" && slices.Contains(d.Groups, a.Group))
+	})
+}
+
+// approvers tells people who may approve.
+func approvers(gate *v1alpha1.Approval) string {
+	var names []string
+	for _, a := range gate.Approvers {
+		if a.User != "" {
+			names = append(names, "user "+a.User)
+		} else {
+			names = append(names, "group "+a.Group)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// approvals are those that count: given for the spec as it is, and not expired. When the next one expires is noted.
+func (v *view) approvals(p *Plan, gate *v1alpha1.Approval) []Word {
+	return v.valid(p, gate, v.progress.Approvals)
+}
+
+func (v *view) valid(p *Plan, gate *v1alpha1.Approval, words []Word) []Word {
+	var valid []Word
+	for _, word := range words {
+		if word.Generation != v.Generation {
+			continue
+		}
+		if gate.Expires != nil && v.reached(p, word.At.Add(gate.Expires.Duration)) {
+			continue
+		}
+		valid = append(valid, word)
+	}
+	return valid
+}
+
+// who is the person behind a word, by the name that is known best.
+func (w Word) who() string {
+	if w.Person != "" {
+		return w.Person
+	}
+	return w.Actor
+}
+
+// count is how many different people gave approvals. Who is known only by a name of Slack may be any of those who are known by
+// their user's name, so both kinds are not added up.
+func count(given []Word) int {
+	users, members := map[string]bool{}, map[string]bool{}
+	for _, word := range given {
+		if strings.HasPrefix(word.Actor, member) {
+			members[word.Actor] = true
+		}
+		if who := word.who(); !strings.HasPrefix(who, member) {
+			users[who] = true
+		}
+	}
+	return max(len(users), len(members))
+}
+
+func quorum(gate *v1alpha1.Approval) int { return max(int(gate.Quorum), 1) }
+
+// approvalGate is the gate that people open.
+func (v *view) approvalGate(p *Plan, approval *v1alpha1.Approval) gate {
+	given := v.approvals(p, approval)
+	got, want := count(given), quorum(approval)
+	g := gate{name: "approval", reason: v1alpha1.ReasonApprovalNeeded, open: got >= want}
+	var names []string
+	for _, word := range given {
+		names = append(names, word.by())
+	}
+	said := strings.Join(names, "; ")
+	switch {
+	case g.open:
+		g.detail = "approved " + said
+	case want == 1:
+		g.missing = "a person's approval"
+	default:
+		g.missing = fmt.Sprintf("the approval of %d people (%d so far)", want, got)
+		g.detail = said
+	}
+	if len(approval.Approvers) > 0 && !g.open {
+		g.missing += ", any of " + approvers(approval)
+	}
+	return g
+}
