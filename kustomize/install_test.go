@@ -29,7 +29,7 @@ func TestOverlays_AreTakenByTheAPIServer(t *testing.T) {
 	}
 }
 
-func TestNoAdmissionPolicy_LeavesOnlyThePoliciesOut(t *testing.T) {
+func TestNoAdmissionPolicy_LeavesOnlyTheHoldOut(t *testing.T) {
 	base, err := build("base")
 	if err != nil {
 		t.Fatal(err)
@@ -39,10 +39,12 @@ func TestNoAdmissionPolicy_LeavesOnlyThePoliciesOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, object := range without {
-		if strings.Contains(object.GetKind(), "Policy") {
+		if strings.HasPrefix(object.GetKind(), "MutatingAdmissionPolicy") {
 			t.Errorf("%s %s is still there", object.GetKind(), object.GetName())
 		}
 	}
+	find(t, without, "ValidatingAdmissionPolicy", "weighlock-decisions")
+	find(t, without, "ValidatingAdmissionPolicyBinding", "weighlock-decisions")
 	if len(without) != len(base)-2 {
 		t.Errorf("got %d objects, want the %d of base without its policy and binding", len(without), len(base))
 	}
@@ -164,6 +166,13 @@ func TestController_MayDoItsWorkAndNoMore(t *testing.T) {
 		{"policy.linkerd.io", "servers", "list", "shop", true},
 		{"security.istio.io", "authorizationpolicies", "list", "shop", true},
 		{"admissionregistration.k8s.io", "mutatingadmissionpolicies", "list", "", true},
+		{"admissionregistration.k8s.io", "validatingadmissionpolicies", "watch", "", true},
+		{"admissionregistration.k8s.io", "validatingadmissionpolicybindings", "watch", "", true},
+		{"weighlock.dev", "decisions", "watch", "", true},
+		{"weighlock.dev", "decisions", "create", "shop", true},
+		{"weighlock.dev", "decisions", "delete", "shop", true},
+		{"weighlock.dev", "decisions", "relay", "shop", true},
+		{"weighlock.dev", "decisions/status", "patch", "shop", true},
 		{"", "events", "create", "shop", true},
 		{"", "serviceaccounts", "impersonate", "shop", true},
 		{"coordination.k8s.io", "leases", "update", namespace, true},
@@ -171,6 +180,9 @@ func TestController_MayDoItsWorkAndNoMore(t *testing.T) {
 		{"coordination.k8s.io", "leases", "update", "shop", false},
 		{"weighlock.dev", "rollouts", "create", "shop", false},
 		{"weighlock.dev", "rollouts", "delete", "shop", false},
+		{"weighlock.dev", "rollouts", "approve", "shop", false},
+		{"weighlock.dev", "rollouts", "promote", "shop", false},
+		{"weighlock.dev", "decisions", "deletecollection", "shop", false},
 		{"weighlock.dev", "analysistemplates", "patch", "shop", false},
 		{"apps", "deployments", "deletecollection", "shop", false},
 		{"apps", "replicasets", "patch", "shop", false},
@@ -187,6 +199,7 @@ func TestController_MayDoItsWorkAndNoMore(t *testing.T) {
 		{"", "groups", "impersonate", "", false},
 		{"", "serviceaccounts/token", "create", "shop", false},
 		{"admissionregistration.k8s.io", "mutatingadmissionpolicies", "patch", "", false},
+		{"admissionregistration.k8s.io", "validatingadmissionpolicies", "patch", "", false},
 		{"rbac.authorization.k8s.io", "clusterroles", "escalate", "", false},
 	}
 	for _, test := range tests {

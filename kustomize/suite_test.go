@@ -10,16 +10,23 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
 const namespace = "weighlock-system"
 
 // The API server that all tests of this package ask. It holds the overlay smi.
-var server client.Client
+var (
+	environment  *envtest.Environment
+	serverConfig *rest.Config
+	server       client.Client
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -30,8 +37,11 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS must name the folder of etcd and kube-apiserver: make test sets it")
 		return 1
 	}
-	environment := &envtest.Environment{}
+	environment = &envtest.Environment{}
 	config, err := environment.Start()
+	if err == nil {
+		err = v1alpha1.AddToScheme(scheme.Scheme)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "starting the API server:", err)
 		return 1
@@ -41,6 +51,7 @@ func run(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, "stopping the API server:", err)
 		}
 	}()
+	serverConfig = config
 	if server, err = client.New(config, client.Options{Scheme: scheme.Scheme}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
