@@ -223,8 +223,9 @@ func TestRules_AreAllTried(t *testing.T) {
 		// Tried by the tests of updates.
 		"spec.workload can't be changed: delete this Rollout (its workload goes on serving) and make another": true,
 		"spec.service can't be changed: delete this Rollout (its workload goes on serving) and make another":  true,
+		decisionIsFixed: true,
 	}
-	for _, rule := range slices.Concat(rolloutRules, analysisRules, templateRules, gitSourceRules) {
+	for _, rule := range slices.Concat(rolloutRules, analysisRules, approvalRules, decisionRules, templateRules, gitSourceRules) {
 		tried[rule.words] = true
 	}
 	found := 0
