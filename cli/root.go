@@ -99,8 +99,10 @@ const (
 // commands are all that the plugin has, each in a file of its own.
 func commands(s *session) map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
-		groupSee:   {},
-		groupAct:   {},
+		groupSee: {},
+		groupAct: {
+			newPromoteCommand(s), newApproveCommand(s), newAbortCommand(s), newPauseCommand(s), newResumeCommand(s), newRetryCommand(s),
+		},
 		groupWrite: {},
 		"":         {newVersionCommand(s)},
 	}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// pauseOfWatch is how long to wait before a watch that broke is tried anew.
+const pauseOfWatch = 250 * time.Millisecond
+
+// await waits until the decision has an outcome, or the time is over. It was made, so that what fails now is no reason to say that it wasn't.
+func (d *decide) await(ctx context.Context, api client.WithWatch, made *v1alpha1.Decision) (*v1alpha1.Decision, error) {
+	over := d.clock.NewTimer(d.timeout)
+	defer over.Stop()
+	last := made
+	for {
+		changes, err := api.Watch(ctx, &v1alpha1.DecisionList{}, client.InNamespace(made.Namespace),
+			client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", made.Name)})
+		if apierrors.IsForbidden(err) {
+			return nil, fmt.Errorf("Decision %s is made, but you may not see what becomes of it: %w", made.Name, err)
+		}
+		if err == nil {
+			var done bool
+			last, done = follow(ctx, changes, over.C(), last)
+			changes.Stop()
+			if done {
+				return last, ctx.Err()
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-over.C():
+			return last, nil
+		case <-d.clock.After(pauseOfWatch):
+		}
+	}
+}
+
+// follow reads changes up to an outcome. It says whether that was all: a watch that broke is to be tried anew.
+func follow(ctx context.Context, changes watch.Interface, over <-chan time.Time, last *v1alpha1.Decision) (*v1alpha1.Decision, bool) {
+	for {
+		select {
+		case <-ctx.Done():
+			return last, true
+		case <-over:
+			return last, true
+		case change, open := <-changes.ResultChan():
+			if !open || change.Type == watch.Error {
+				return last, false
+			}
+			if seen, is := change.Object.(*v1alpha1.Decision); is {
+				last = seen
+			}
+			if change.Type == watch.Deleted || last.Status.Outcome != "" {
+				return last, true
+			}
+		}
+	}
+}
+
+// refusal is why the API server didn't take a decision: the policy's sentence, without what stands around it.
+func (d *decide) refusal(rollout *v1alpha1.Rollout, made *v1alpha1.Decision, err error) error {
+	if !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+		return fmt.Errorf("%s %s/%s: %w", d.verb, rollout.Namespace, rollout.Name, err)
+	}
+	var status apierrors.APIStatus
+	message := err.Error()
+	if errors.As(err, &status) {
+		message = status.Status().Message
+	}
+	if _, sentence, denied := strings.Cut(message, " denied request: "); denied {
+		return errors.New(sentence)
+	}
+	if apierrors.IsForbidden(err) && strings.Contains(message, "cannot create resource \"decisions\"") {
+		return fmt.Errorf("user %q may not %s Rollout %q in namespace %q: that takes the verb %q on rollouts.weighlock.dev, and create on decisions.weighlock.dev, which the ClusterRole weighlock-promoter has",
+			made.Spec.Actor, d.verb, rollout.Name, rollout.Namespace, d.verb.Permission())
+	}
+	return fmt.Errorf("%s %s/%s: %s", d.verb, rollout.Namespace, rollout.Name, message)
+}
