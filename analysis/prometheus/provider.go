@@ -102,19 +102,8 @@ func (p *Provider) Open(query analysis.Query) (analysis.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	ask := envoyFeeds
-	if query.Source != nil && query.Source.Counters != nil {
-		ask = counterFeeds
-	}
-	feeds, err := ask(&query)
+	feeds, err := feedsOf(&query)
 	if err != nil {
-		return nil, err
-	}
-	ratios, err := ratioFeeds(&query)
-	if err != nil {
-		return nil, err
-	}
-	if feeds, err = merged(append(feeds, ratios...)); err != nil {
 		return nil, err
 	}
 	return newStream(query, server, feeds), nil

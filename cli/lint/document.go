@@ -1,0 +1,179 @@
+package lint
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	yamlv3 "go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/json"
+	"sigs.k8s.io/yaml"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// object is an object of Weighlock in a file.
+type object struct {
+	file string
+	// node is where it stands; lines before its document are to be added.
+	node  *yamlv3.Node
+	lines int
+	// content is the object as it is sent to the API server, and later with what that fills in.
+	content map[string]any
+	kind    schema.GroupVersionKind
+}
+
+// syntax is what the reader of YAML says of a fault.
+var syntax = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): (.*)`)
+
+// objects are Weighlock's in the file, and what keeps others from being found.
+func (f file) objects() ([]*object, []Finding) {
+	var objects []*object
+	var findings []Finding
+	for _, document := range split(string(f.content)) {
+		found, wrong := f.read(document)
+		objects, findings = append(objects, found...), append(findings, wrong...)
+	}
+	return objects, findings
+}
+
+// document is a part of a file, with the number of lines before it.
+type document struct {
+	text  string
+	lines int
+}
+
+// split cuts a file into its documents. A line that separates two belongs to the second, so that it may say more.
+func split(text string) []document {
+	documents := []document{{}}
+	for number, line := range strings.SplitAfter(text, "\n") {
+		if bare := strings.TrimRight(line, " \t\r\n"); bare == "---" || strings.HasPrefix(line, "--- ") || strings.HasPrefix(line, "---\t") {
+			documents = append(documents, document{lines: number})
+		}
+		last := &documents[len(documents)-1]
+		last.text += line
+	}
+	return documents
+}
+
+// read reads a document. Those of others are left alone, even where they are no YAML at all, such as templates of charts: unless it was they that were named.
+func (f file) read(document document) ([]*object, []Finding) {
+	var node yamlv3.Node
+	if err := yamlv3.Unmarshal([]byte(document.text), &node); err != nil {
+		if !f.asked && !strings.Contains(document.text, v1alpha1.GroupVersion.Group+"/") {
+			return nil, nil
+		}
+		return nil, []Finding{f.broken(document, err)}
+	}
+	root := inner(&node)
+	if root == nil || root.Kind != yamlv3.MappingNode || !mentions(root) {
+		return nil, nil
+	}
+	if twice := duplicates(root, ""); len(twice) > 0 {
+		for i := range twice {
+			twice[i].File, twice[i].Line = f.path, twice[i].Line+document.lines
+		}
+		return nil, twice
+	}
+	// The values are those that kubectl sends: YAML 1.1, to which yes is a truth value.
+	body, err := yaml.YAMLToJSON([]byte(document.text))
+	if err != nil {
+		return nil, []Finding{f.broken(document, err)}
+	}
+	var content map[string]any
+	if err := json.Unmarshal(body, &content); err != nil {
+		return nil, []Finding{f.broken(document, err)}
+	}
+	return gather(&object{file: f.path, node: root, lines: document.lines, content: content}), nil
+}
+
+// gather returns the object if it is Weighlock's, or those of them that a List holds.
+func gather(one *object) []*object {
+	apiVersion, _ := one.content["apiVersion"].(string)
+	kind, _ := one.content["kind"].(string)
+	one.kind = schema.FromAPIVersionAndKind(apiVersion, kind)
+	if one.kind.Group == v1alpha1.GroupVersion.Group {
+		return []*object{one}
+	}
+	items, _ := one.content["items"].([]any)
+	if one.kind.Group != "" || !strings.HasSuffix(kind, "List") {
+		return nil
+	}
+	var found []*object
+	for i, item := range items {
+		content, _ := item.(map[string]any)
+		node, _ := find(one.node, fmt.Sprintf("items[%d]", i))
+		if content != nil {
+			found = append(found, gather(&object{file: one.file, node: inner(node.value), lines: one.lines, content: content})...)
+		}
+	}
+	return found
+}
+
+// mentions says whether the document, or an item of a List, may be Weighlock's.
+func mentions(root *yamlv3.Node) bool {
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		switch key, value := root.Content[i].Value, inner(root.Content[i+1]); key {
+		case "apiVersion":
+			if strings.HasPrefix(value.Value, v1alpha1.GroupVersion.Group+"/") {
+				return true
+			}
+		case "items":
+			for _, item := range value.Content {
+				if item = inner(item); item.Kind == yamlv3.MappingNode && mentions(item) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// duplicates are the keys that are there twice. Which one counts depends on the reader.
+func duplicates(node *yamlv3.Node, path string) []Finding {
+	var found []Finding
+	if node.Kind == yamlv3.SequenceNode {
+		for i, item := range node.Content {
+			found = append(found, duplicates(item, fmt.Sprintf("%s[%d]", path, i))...)
+		}
+	}
+	if node.Kind != yamlv3.MappingNode {
+		return found
+	}
+	seen := map[string]int{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i]
+		at := strings.TrimPrefix(path+"."+key.Value, ".")
+		if line, twice := seen[key.Value]; twice {
+			found = append(found, Finding{
+				Line: key.Line, Column: key.Column, Severity: Error, Field: at, Message: "is there twice: " + lineBefore(line, key.Line),
+			})
+		}
+		seen[key.Value] = key.Line
+		found = append(found, duplicates(node.Content[i+1], at)...)
+	}
+	return found
+}
+
+func lineBefore(line, now int) string {
+	switch before := now - line; before {
+	case 0:
+		return "remove one of them"
+	case 1:
+		return "remove it, or the one a line before"
+	default:
+		return fmt.Sprintf("remove it, or the one %d lines before", before)
+	}
+}
+
+// broken says where a document is no YAML.
+func (f file) broken(document document, err error) Finding {
+	finding := Finding{File: f.path, Line: document.lines + 1, Column: 1, Severity: Error, Message: "is no YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}
+	if match := syntax.FindStringSubmatch(err.Error()); match != nil {
+		line, _ := strconv.Atoi(match[1])
+		finding.Line, finding.Message = document.lines+max(line, 1), "is no YAML: "+match[2]
+	}
+	return finding
+}

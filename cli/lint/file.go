@@ -1,0 +1,140 @@
+package lint
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// mostRead is how large a file may be, in bytes.
+const mostRead = 4 << 20
+
+// file is a file of manifests.
+type file struct {
+	path    string
+	content []byte
+	// asked says that the file itself was named, and not a folder that it is in.
+	asked bool
+}
+
+// readAll reads what is asked for, each file once.
+func readAll(paths []string, in io.Reader) ([]file, error) {
+	var files []file
+	seen := map[string]bool{}
+	for _, path := range paths {
+		if path == "-" {
+			content, err := bounded(in, "standard input")
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, file{"standard input", content, true})
+			continue
+		}
+		found, err := filesOf(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range found {
+			if seen[filepath.Clean(one)] {
+				continue
+			}
+			seen[filepath.Clean(one)] = true
+			content, err := readFile(one)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, file{one, content, one == path})
+		}
+	}
+	return files, nil
+}
+
+// filesOf is the path itself or, of a folder, the YAML and JSON files in it and below.
+func filesOf(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading manifests: %w", err)
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	var found []string
+	patches := map[string]bool{}
+	err = filepath.WalkDir(path, func(at string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir():
+			if name := entry.Name(); at != path && strings.HasPrefix(name, ".") {
+				return fs.SkipDir
+			}
+			return notePatches(at, patches)
+		case isManifest(at) && entry.Type().IsRegular():
+			found = append(found, at)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading manifests: %w", err)
+	}
+	// A patch is a part of an object, which can't be held against the rules of a whole one.
+	return slices.DeleteFunc(found, func(at string) bool { return patches[filepath.Clean(at)] }), nil
+}
+
+func isManifest(path string) bool {
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path))
+}
+
+// notePatches notes the files that a kustomization in the folder uses as patches.
+func notePatches(folder string, patches map[string]bool) error {
+	for _, name := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
+		content, err := readFile(filepath.Join(folder, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var kustomization struct {
+			Patches, PatchesJSON6902 []struct{ Path string }
+			PatchesStrategicMerge    []string
+		}
+		if yaml.Unmarshal(content, &kustomization) != nil {
+			return nil //nolint:nilerr // Whoever builds the kustomization will be told.
+		}
+		for _, patch := range slices.Concat(kustomization.Patches, kustomization.PatchesJSON6902) {
+			kustomization.PatchesStrategicMerge = append(kustomization.PatchesStrategicMerge, patch.Path)
+		}
+		for _, patch := range kustomization.PatchesStrategicMerge {
+			patches[filepath.Join(folder, patch)] = true
+		}
+	}
+	return nil
+}
+
+func readFile(path string) ([]byte, error) {
+	opened, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading manifests: %w", err)
+	}
+	defer opened.Close()
+	return bounded(opened, path)
+}
+
+func bounded(in io.Reader, name string) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(in, mostRead+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if len(content) > mostRead {
+		return nil, fmt.Errorf("reading %s: it is larger than %d MiB", name, mostRead>>20)
+	}
+	return content, nil
+}
