@@ -11,6 +11,7 @@ import (
 func (e *Engine) durations() MetricVerdict {
 	l := e.latency
 	verdict := MetricVerdict{Name: latencyName, DryRun: l.dryRun, Outcome: v1alpha1.OutcomeInconclusive}
+	verdict.Candidate, verdict.Incumbent = l.measured()
 	edge, found := l.weakest(e.stage)
 	switch {
 	case l.dryRun && l.failed:
@@ -29,10 +30,15 @@ func (e *Engine) durations() MetricVerdict {
 	return verdict
 }
 
-// quantile says where the quantile that is looked at lies in both tracks.
-func (l *latency) quantile(of func(*share) pair) string {
+// quantileInStage and quantileInRollout say where the quantile that is looked at lies in both tracks.
+func (l *latency) quantileInStage() string {
+	return l.quantile(l.shown.candidate, l.shown.incumbent)
+}
+
+func (l *latency) quantileInRollout() string { return l.quantile(l.inRollout()) }
+
+func (l *latency) quantile(candidate, incumbent Counts) string {
 	q := 1 - l.criteria.allowed
-	candidate, incumbent := l.timedBy(of)
 	text := l.criteria.quantile + " " + quantileOf(candidate, q)
 	if incumbent.timed() > 0 {
 		text += "; incumbent: " + quantileOf(incumbent, q)
@@ -40,14 +46,10 @@ func (l *latency) quantile(of func(*share) pair) string {
 	return text
 }
 
-// inStage and inRollout are what was weighed.
-func inStage(s *share) pair   { return s.stage }
-func inRollout(s *share) pair { return s.whole }
-
-// timedBy makes histograms of what was weighed at the edges.
-func (l *latency) timedBy(of func(*share) pair) (candidate, incumbent Counts) {
+// inRollout makes histograms of what was weighed at the edges in the whole rollout.
+func (l *latency) inRollout() (candidate, incumbent Counts) {
 	for j := range l.shares {
-		seen := of(&l.shares[j])
+		seen := l.shares[j].whole
 		if l.edges[j].gone {
 			continue
 		}
@@ -55,7 +57,7 @@ func (l *latency) timedBy(of func(*share) pair) (candidate, incumbent Counts) {
 		incumbent.Buckets = append(incumbent.Buckets, Bucket{l.edges[j].at, seen.incumbent.Total - seen.incumbent.Bad})
 	}
 	if len(candidate.Buckets) > 0 {
-		last := of(&l.shares[l.lastEdge()])
+		last := l.shares[l.lastEdge()].whole
 		candidate.Buckets = append(candidate.Buckets, Bucket{Unbounded, last.candidate.Total})
 		incumbent.Buckets = append(incumbent.Buckets, Bucket{Unbounded, last.incumbent.Total})
 	}
@@ -88,9 +90,9 @@ func (e *Engine) fastEnough(edge int) string {
 	l := e.latency
 	candidate := l.shares[edge].stage.candidate
 	if l.criteria.threshold > 0 && l.shares[edge].best < safeLog {
-		return fmt.Sprintf("latency of %s keeps the threshold of %s (%s)", plural(candidate.Total, request), l.criteria.threshold, l.quantile(inStage))
+		return fmt.Sprintf("latency of %s keeps the threshold of %s (%s)", plural(candidate.Total, request), l.criteria.threshold, l.quantileInStage())
 	}
-	return fmt.Sprintf("latency of %s is no worse than the incumbent's (%s)", plural(candidate.Total, request), l.quantile(inStage))
+	return fmt.Sprintf("latency of %s is no worse than the incumbent's (%s)", plural(candidate.Total, request), l.quantileInStage())
 }
 
 func (e *Engine) notFastYet(edge int) string {
@@ -115,7 +117,7 @@ func (e *Engine) notFastYet(edge int) string {
 		return "latency: no requests of the candidate were timed yet"
 	}
 	basis, _ := l.basis(e.stage, edge)
-	return fmt.Sprintf("latency (%s): %s", l.quantile(inStage),
+	return fmt.Sprintf("latency (%s): %s", l.quantileInStage(),
 		e.missing(outlook(basis, &share.safety, candidate, share.spread.largest), candidate.Total, request))
 }
 
@@ -136,7 +138,7 @@ func (e *Engine) slowness(is string) string {
 	if l.lastAlone && l.upper >= 0 && l.shares[l.upper].alone.rate() > l.criteria.allowed {
 		share := &l.shares[l.upper]
 		return fmt.Sprintf("%s of %s took longer than %s, which %s more than the %s that %s allows (%s)", besides(share.alone.rate(), l.criteria.allowed),
-			plural(share.alone.Total, request), edgeOf(l.edges[l.upper].at, l.criteria.threshold), is, percent(l.criteria.allowed, 9), l.criteria.quantile, l.quantile(inStage))
+			plural(share.alone.Total, request), edgeOf(l.edges[l.upper].at, l.criteria.threshold), is, percent(l.criteria.allowed, 9), l.criteria.quantile, l.quantileInStage())
 	}
 	worst := 0
 	for j := range l.shares {
@@ -146,7 +148,7 @@ func (e *Engine) slowness(is string) string {
 	}
 	candidate, incumbent := l.shares[worst].telling()
 	return fmt.Sprintf("%s of %s took longer than %s, which %s worse than the incumbent's %s (%s)", besides(candidate.rate(), incumbent.rate()),
-		plural(candidate.Total, request), l.edges[worst].at, is, incumbent, l.quantile(inRollout))
+		plural(candidate.Total, request), l.edges[worst].at, is, incumbent, l.quantileInRollout())
 }
 
 // edgeOf names an edge, and the threshold that it stands for.

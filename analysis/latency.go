@@ -21,6 +21,8 @@ type latency struct {
 	learned []pastEdge
 	// lower and upper are the edges at or below the threshold and at or above it; -1 for none.
 	lower, upper int
+	// shown are whole histograms of what was timed in the stage, for display.
+	shown struct{ candidate, incumbent Counts }
 	// first scratch space, then what is told of the last blocks.
 	candidate, incumbent []float64
 	bad                  []tracks
@@ -58,6 +60,12 @@ func (l *latency) forget() {
 	l.family = family{name: l.name, dryRun: l.dryRun, weight: l.weight}
 }
 
+// enter begins a stage.
+func (l *latency) enter() {
+	l.family.enter()
+	l.shown.candidate, l.shown.incumbent = Counts{}, Counts{}
+}
+
 // take counts a block, and is true when there is enough to be weighed.
 func (l *latency) take(stage Stage, block *Block, warm bool) bool {
 	l.cold = !warm
@@ -69,6 +77,7 @@ func (l *latency) take(stage Stage, block *Block, warm bool) bool {
 		return false
 	}
 	if len(l.edges) == 0 && !l.learn(stage, block) {
+		l.show(block)
 		return false
 	}
 	candidate, known := slowerAt(l.edges, block.Candidate.Buckets, l.candidate)
@@ -80,11 +89,18 @@ func (l *latency) take(stage Stage, block *Block, warm bool) bool {
 		}
 		return false
 	}
+	l.show(block)
 	for j := range l.bad {
 		l.bad[j] = tracks{candidate: l.candidate[j], incumbent: l.incumbent[j]}
 		l.edges[j].gone = math.IsNaN(l.candidate[j] + l.incumbent[j])
 	}
 	return l.add(stage, tracks{candidate: candidate, incumbent: incumbent}, l.bad, block.Paired)
+}
+
+// show adds a block to what is displayed.
+func (l *latency) show(block *Block) {
+	l.shown.candidate = grown(l.shown.candidate, &block.Candidate)
+	l.shown.incumbent = grown(l.shown.incumbent, &block.Incumbent)
 }
 
 // learn gets to know the incumbent where there is no past. It is true when the edges are chosen before the block is weighed:

@@ -106,6 +106,7 @@ func (e *Engine) proportion(f *family, criteria *proportionCriteria) MetricVerdi
 	found := share.found(basis)
 	verdict := MetricVerdict{Name: f.name, DryRun: f.dryRun, Outcome: v1alpha1.OutcomeInconclusive, Progress: progress(found)}
 	candidate, incumbent := share.stage.candidate, share.stage.incumbent
+	verdict.Candidate, verdict.Incumbent = share.stage.measured()
 	switch {
 	case f.dryRun && f.failed:
 		verdict.Outcome, verdict.Progress = v1alpha1.OutcomeFail, 0
@@ -191,7 +192,7 @@ func besides(rate, other float64) string {
 
 // verdict tells of a threshold metric.
 func (b *bound) verdict(criteria *Threshold) MetricVerdict {
-	verdict := MetricVerdict{Name: criteria.name, DryRun: criteria.dryRun, Outcome: v1alpha1.OutcomeInconclusive}
+	verdict := MetricVerdict{Name: criteria.name, DryRun: criteria.dryRun, Outcome: v1alpha1.OutcomeInconclusive, Candidate: b.measured()}
 	last := b.last.Value
 	if b.failed {
 		last = b.culprit

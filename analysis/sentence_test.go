@@ -60,8 +60,8 @@ func TestVerdict_SaysWhy(t *testing.T) {
 		{"slow", plain, atFive, times(20, steady{50, 0, 10, 950, 1, 19}), v1alpha1.OutcomeFail, `20% of 150 requests took longer than 50ms, which is worse than the incumbent's 2% of 2,850 (p99 about 97.5ms; incumbent: about 75ms): evidence 441, 100 convicts`},
 		{"tenants", plain, chosen, times(40, steady{50, 4, 1, 950, 1, 19}), v1alpha1.OutcomeFail, `error rate 8% of 150 requests is more than the 1% that the SLO of 99% allows: evidence 1,809, 100 convicts`},
 		{"good tenants", plain, chosen, times(40, steady{50, 0, 30, 950, 1, 19}), v1alpha1.OutcomePass, `error rate 0% of 2,000 requests keeps the SLO of 99% (incumbent: 0.11% of 38,000); evidence of harm 0.75, 100 convicts`},
-		{"slow tenants", withThreshold, chosen, times(40, steady{50, 0, 10, 950, 1, 1}), v1alpha1.OutcomeFail, `20% of 150 requests took longer than 50ms, which is more than the 1% that p99 allows (p99 about 97.5ms; incumbent: about 24.8ms): evidence 2,133, 100 convicts`},
-		{"fast tenants", withThreshold, chosen, times(40, steady{50, 0, 0, 950, 1, 1}), v1alpha1.OutcomePass, `error rate 0% of 2,000 requests keeps the SLO of 99% (incumbent: 0.11% of 38,000); latency of 2,000 requests keeps the threshold of 50ms (p99 about 24.8ms; incumbent: about 24.8ms); evidence of harm 0.51, 100 convicts`},
+		{"slow tenants", withThreshold, chosen, times(40, steady{50, 0, 10, 950, 1, 1}), v1alpha1.OutcomeFail, `20% of 150 requests took longer than 50ms, which is more than the 1% that p99 allows (p99 about 97.5ms; incumbent: about 24.9ms): evidence 2,133, 100 convicts`},
+		{"fast tenants", withThreshold, chosen, times(40, steady{50, 0, 0, 950, 1, 1}), v1alpha1.OutcomePass, `error rate 0% of 2,000 requests keeps the SLO of 99% (incumbent: 0.11% of 38,000); latency of 2,000 requests keeps the threshold of 50ms (p99 about 24.9ms; incumbent: about 24.9ms); evidence of harm 0.51, 100 convicts`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

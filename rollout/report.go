@@ -132,6 +132,7 @@ func verdictStatus(verdict *analysis.Verdict) *v1alpha1.VerdictStatus {
 	for _, metric := range verdict.Metrics {
 		status.Metrics = append(status.Metrics, v1alpha1.MetricStatus{
 			Name: metric.Name, Outcome: metric.Outcome, DryRun: metric.DryRun, Message: metric.Message,
+			Incumbent: metric.Incumbent, Candidate: metric.Candidate,
 		})
 	}
 	return status

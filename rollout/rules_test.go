@@ -255,6 +255,19 @@ func TestPlanFor_WeighsAStepThatIsStalled(t *testing.T) {
 	}
 }
 
+func TestPlanFor_TellsWhatWasMeasuredOfEachMetric(t *testing.T) {
+	t.Parallel()
+	p := inStep(t, canary()).plan(func(s *rollout.Snapshot) {
+		s.Verdict = &analysis.Verdict{Outcome: v1alpha1.OutcomeInconclusive, Message: "80 requests more", Metrics: []analysis.MetricVerdict{
+			{Name: "errors", Outcome: v1alpha1.OutcomeInconclusive, Message: "80 more", Candidate: "1.2%", Incumbent: "0.1%"},
+		}}
+	})
+	want := v1alpha1.MetricStatus{Name: "errors", Outcome: v1alpha1.OutcomeInconclusive, Message: "80 more", Candidate: "1.2%", Incumbent: "0.1%"}
+	if told := p.Status.Verdict.Metrics; len(told) != 1 || told[0] != want {
+		t.Errorf("told is %+v, want %+v", told, want)
+	}
+}
+
 func TestPlanFor_DoesNotPauseAWorkloadInMidRoll(t *testing.T) {
 	t.Parallel()
 	p := adoptedWorld(canary()).plan(func(s *rollout.Snapshot) {
