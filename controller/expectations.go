@@ -74,6 +74,12 @@ func (e *Expectations) Reported(rollout *v1alpha1.Rollout) {
 		expectation{version: rollout.GetResourceVersion(), uid: rollout.GetUID(), since: e.clock.Now()})
 }
 
+// Settled notes a decision about a Rollout, as the API server returned it from a write.
+func (e *Expectations) Settled(rollout *v1alpha1.Rollout, decision *v1alpha1.Decision) {
+	e.noteFor(keyFor(rollout.Namespace, naming.LabelValue(rollout.Name)), decision,
+		expectation{version: decision.GetResourceVersion(), uid: decision.GetUID(), since: e.clock.Now()})
+}
+
 func (e *Expectations) note(obj client.Object, expected expectation) {
 	e.noteFor(ownerOf(obj), obj, expected)
 }
@@ -173,6 +179,8 @@ func asCached(kind schema.GroupVersionKind) client.Object {
 	switch kind {
 	case v1alpha1.GroupVersion.WithKind("Rollout"):
 		return &v1alpha1.Rollout{}
+	case v1alpha1.GroupVersion.WithKind("Decision"):
+		return &v1alpha1.Decision{}
 	case corev1.SchemeGroupVersion.WithKind("Service"):
 		return &corev1.Service{}
 	case appsv1.SchemeGroupVersion.WithKind("ControllerRevision"):

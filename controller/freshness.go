@@ -88,6 +88,16 @@ func (f *Freshness) same(ctx context.Context, namespace string, kind schema.Grou
 	return true, nil
 }
 
+// Pending says whether a decision has no outcome yet. The API server is asked, each time: they are few, and to act on one again
+// because a cache lags behind its outcome would be to put words into people's mouths.
+func (f *Freshness) Pending(ctx context.Context, decision *v1alpha1.Decision) (bool, error) {
+	now := &v1alpha1.Decision{}
+	if err := f.live.Get(ctx, client.ObjectKeyFromObject(decision), now); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return now.UID == decision.UID && now.Status.Outcome == "", nil
+}
+
 // Forget drops what is known of a Rollout that is gone.
 func (f *Freshness) Forget(key string) {
 	f.mu.Lock()

@@ -2,7 +2,6 @@ package controller_test
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -201,9 +201,6 @@ func (v *view) List(_ context.Context, into client.ObjectList, opts ...client.Li
 	kind.Kind = strings.TrimSuffix(kind.Kind, "List")
 	options := client.ListOptions{}
 	options.ApplyOptions(opts)
-	if options.FieldSelector != nil {
-		return fmt.Errorf("list %s: the view has no indexes", kind)
-	}
 	items := reflect.ValueOf(into).Elem().FieldByName("Items")
 	items.Set(reflect.MakeSlice(items.Type(), 0, 0))
 	for key, u := range v.objects[kind.GroupKind()] {
@@ -213,6 +210,9 @@ func (v *view) List(_ context.Context, into client.ObjectList, opts ...client.Li
 		if options.LabelSelector != nil && !options.LabelSelector.Matches(labels.Set(u.GetLabels())) {
 			continue
 		}
+		if !selected(options.FieldSelector, u) {
+			continue
+		}
 		item := reflect.New(items.Type().Elem())
 		if err := fill(item.Interface().(client.Object), u, kind); err != nil {
 			return err
@@ -220,6 +220,20 @@ func (v *view) List(_ context.Context, into client.ObjectList, opts ...client.Li
 		items.Set(reflect.Append(items, item.Elem()))
 	}
 	return nil
+}
+
+// selected says whether an object has the values that a selector asks for, in indexes that are named by a field's path.
+func selected(by fields.Selector, u *unstructured.Unstructured) bool {
+	if by == nil {
+		return true
+	}
+	for _, requirement := range by.Requirements() {
+		value, _, _ := unstructured.NestedString(u.Object, strings.Split(requirement.Field, ".")...)
+		if value != requirement.Value {
+			return false
+		}
+	}
+	return true
 }
 
 // fill is what the API server and the decoder do: another version of a kind has the fields that its schema knows.

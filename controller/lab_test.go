@@ -28,6 +28,8 @@ import (
 
 	"github.com/weighlock/weighlock/analysis"
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/controller"
+	"github.com/weighlock/weighlock/decision"
 	"github.com/weighlock/weighlock/rollout"
 	"github.com/weighlock/weighlock/workload/deployment"
 )
@@ -128,13 +130,16 @@ func weights(all ...int32) []v1alpha1.Step {
 	return steps
 }
 
-// policy puts the admission policy into the history.
+// policy puts the admission policies into the history.
 func (l *lab) policy(ctx context.Context) error {
-	for _, kind := range []string{"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"} {
+	for kind, name := range map[string]string{
+		"MutatingAdmissionPolicy": "weighlock-hold", "MutatingAdmissionPolicyBinding": "weighlock-hold",
+		"ValidatingAdmissionPolicy": controller.DecisionPolicy, "ValidatingAdmissionPolicyBinding": controller.DecisionPolicy,
+	} {
 		u := &unstructured.Unstructured{}
 		u.SetAPIVersion("admissionregistration.k8s.io/v1")
 		u.SetKind(kind)
-		u.SetName("weighlock-hold")
+		u.SetName(name)
 		if err := l.note(ctx, "user", u); err != nil {
 			return err
 		}
@@ -142,10 +147,10 @@ func (l *lab) policy(ctx context.Context) error {
 	return nil
 }
 
-// installPolicy puts the policy that holds workloads into the test's cluster, and waits until the API server acts by it.
-func installPolicy(tb testing.TB) {
+// install puts the objects of a file of the base manifests into the test's cluster.
+func install(tb testing.TB, name string) {
 	tb.Helper()
-	file, err := os.Open(filepath.Join("..", "kustomize", "base", "admission.yaml"))
+	file, err := os.Open(filepath.Join("..", "kustomize", "base", name))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -154,12 +159,20 @@ func installPolicy(tb testing.TB) {
 	for {
 		u := &unstructured.Unstructured{}
 		if decoder.Decode(u) != nil {
-			break
+			return
 		}
-		if err := quickClient.Create(tb.Context(), u); client.IgnoreAlreadyExists(err) != nil {
-			tb.Fatalf("install the admission policy: %v", err)
+		if err := testClient.Create(tb.Context(), u); client.IgnoreAlreadyExists(err) != nil {
+			tb.Fatalf("install %s: %v", name, err)
 		}
 	}
+}
+
+// installPolicy puts the policies that hold workloads and that check decisions into the test's cluster, and waits until the API server
+// acts by the former.
+func installPolicy(tb testing.TB) {
+	tb.Helper()
+	install(tb, "admission.yaml")
+	install(tb, "admission-decisions.yaml")
 	probe := workloadOf(newNamespace(tb), "v1")
 	probe.Labels = map[string]string{v1alpha1.LabelHeld: "probe"}
 	if err := quickClient.Create(tb.Context(), probe); err != nil {
@@ -232,6 +245,21 @@ func (l *lab) commit(t *testing.T, image string) {
 	if l.history.latest[rollouts] == nil {
 		l.scale(t, 2)
 	}
+}
+
+// administrator is who the tests are to the API server.
+const administrator = "admin"
+
+// decide makes a decision on what is under way, as a person does.
+func (l *lab) decide(t *testing.T, verb v1alpha1.DecisionVerb, full bool) {
+	t.Helper()
+	obj := l.seen()
+	d := decision.New(obj, verb, decision.Author{Actor: administrator, Via: "test"}, "because")
+	d.GenerateName, d.Name, d.Spec.Full = "", "shop-"+string(verb), full
+	if d.Spec.Revision == "" {
+		t.Fatalf("there is no candidate: %s", l.tail(10))
+	}
+	l.create(t, d)
 }
 
 // scale sets the workload's replicas, as people do.

@@ -118,6 +118,7 @@ func (r *RolloutReconciler) advance(ctx context.Context, obj *v1alpha1.Rollout) 
 	if err := r.apply(ctx, obj, seen, plan); err != nil {
 		return r.failed(ctx, obj, plan, err)
 	}
+	r.prune(ctx, seen)
 	if !seen.passing(plan, now) {
 		r.report(ctx, obj, seen, plan)
 	}

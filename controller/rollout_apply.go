@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -11,17 +12,19 @@ import (
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/rollout"
+	"github.com/weighlock/weighlock/router"
 )
 
-// apply does a plan's actions in their order, and stops at the first that fails.
+// apply does a plan's actions in their order, and stops at the first that fails. It tells of each that was done.
 func (r *RolloutReconciler) apply(ctx context.Context, obj *v1alpha1.Rollout, o *observation, plan rollout.Plan) error {
 	log := ctrl.LoggerFrom(ctx)
+	told := r.told(obj, o, plan)
 	for _, action := range plan.Actions {
 		if err := r.act(ctx, obj, o, action); err != nil {
 			return fmt.Errorf("%s: %w", action, err)
 		}
 		log.Info("done", "action", action.String(), "why", plan.Why)
-		r.announce(obj, o, plan, action)
+		r.announce(told(), o, plan, action)
 	}
 	return nil
 }
@@ -36,6 +39,10 @@ func (r *RolloutReconciler) act(ctx context.Context, obj *v1alpha1.Rollout, o *o
 		}
 		r.inspect(ctx, o, a.Progress)
 		return nil
+	case rollout.Note:
+		return o.note(ctx, a)
+	case rollout.Settle:
+		return r.settle(ctx, obj, o, a)
 	case rollout.ReleaseRoute:
 		return o.releaseRoute(ctx)
 	case rollout.Adopt:
@@ -102,8 +109,22 @@ func (o *observation) setRoute(ctx context.Context, a rollout.SetRoute) error {
 	if !ok {
 		return fmt.Errorf("a track of %s is not there", a.Traffic)
 	}
-	a.Progress.Seen = o.seen
-	routed.Progress = a.Progress.String()
+	return o.write(ctx, routed, a.Progress)
+}
+
+// note remembers progress, and leaves the traffic and its clock alone.
+func (o *observation) note(ctx context.Context, a rollout.Note) error {
+	routed, ok := o.routed(a.Traffic)
+	if !ok {
+		return fmt.Errorf("a track of %s is not there", a.Traffic)
+	}
+	routed.Continues = true
+	return o.write(ctx, routed, a.Progress)
+}
+
+func (o *observation) write(ctx context.Context, routed router.Traffic, progress rollout.Progress) error {
+	progress.Seen = o.seen
+	routed.Progress = progress.String()
 	for _, adapter := range o.routers {
 		if err := adapter.Apply(ctx, o.target, routed); err != nil {
 			return err
@@ -121,6 +142,16 @@ func (o *observation) releaseRoute(ctx context.Context) error {
 	return nil
 }
 
+// told is the Rollout as events tell of it: with the status that goes with what is done, which is written at the end only. It is made
+// when the first asks for it.
+func (r *RolloutReconciler) told(obj *v1alpha1.Rollout, o *observation, plan rollout.Plan) func() *v1alpha1.Rollout {
+	return sync.OnceValue(func() *v1alpha1.Rollout {
+		told := *obj
+		told.Status = o.status(obj, plan)
+		return &told
+	})
+}
+
 // announce tells people what was done, once, when it was.
 func (r *RolloutReconciler) announce(obj *v1alpha1.Rollout, o *observation, plan rollout.Plan, action rollout.Action) {
 	switch a := action.(type) {
@@ -133,6 +164,10 @@ func (r *RolloutReconciler) announce(obj *v1alpha1.Rollout, o *observation, plan
 			kind = corev1.EventTypeWarning
 		}
 		r.Events.Event(obj, kind, a.Event, plan.Why)
+	case rollout.Settle:
+		if a.Event != "" {
+			r.Events.Event(obj, eventOf(a), a.Event, a.Message)
+		}
 	case rollout.Copy:
 		r.Events.Event(obj, corev1.EventTypeNormal, v1alpha1.ReasonStarted, strings.TrimSpace(plan.Why+o.origin()))
 	case rollout.Disown:

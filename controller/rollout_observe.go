@@ -32,6 +32,8 @@ type observation struct {
 	// criteria of the analysis, in which templates are resolved; nil without an analysis that makes sense.
 	criteria *template.Resolved
 	answer   *monitor.Answer
+	// pending are the decisions that have no outcome yet, settled those that have, oldest first.
+	pending, settled []*v1alpha1.Decision
 }
 
 // observe gathers, from caches, what a plan is made from.
@@ -63,6 +65,9 @@ func (r *RolloutReconciler) observe(ctx context.Context, obj *v1alpha1.Rollout) 
 		return nil, err
 	}
 	r.observeVerdict(obj, o)
+	if err := r.observeDecisions(ctx, obj, o); err != nil {
+		return nil, err
+	}
 	return o, nil
 }
 

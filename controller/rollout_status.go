@@ -35,15 +35,7 @@ func (o *observation) passing(plan rollout.Plan, now time.Time) bool {
 // report puts a plan into the status.
 func (r *RolloutReconciler) report(ctx context.Context, obj *v1alpha1.Rollout, o *observation, plan rollout.Plan) {
 	was := obj.Status
-	status := plan.Status
-	status.Conditions = was.Conditions
-	status.ObservedGeneration = obj.Generation
-	o.record(was.AnalysisHistory, &status, obj.Spec)
-	if o.answer != nil && status.Traffic != nil && status.Step != nil {
-		if share, measured := o.answer.Measurement.Share().Of(); measured {
-			status.Traffic.Measured = fmt.Sprintf("%.1f%%", share*100)
-		}
-	}
+	status := o.status(obj, plan)
 	obj.Status = status
 	switch {
 	case plan.Stalled:
@@ -60,6 +52,20 @@ func (r *RolloutReconciler) report(ctx context.Context, obj *v1alpha1.Rollout, o
 	if was.State != status.State {
 		ctrl.LoggerFrom(ctx).Info("state", "from", was.State, "to", status.State, "reason", plan.Reason, "why", plan.Why)
 	}
+}
+
+// status is what there is to report of a plan, but for the conditions. Where people were told is not the plan's to say.
+func (o *observation) status(obj *v1alpha1.Rollout, plan rollout.Plan) v1alpha1.RolloutStatus {
+	status := plan.Status
+	status.Conditions, status.Threads = obj.Status.Conditions, obj.Status.Threads
+	status.ObservedGeneration = obj.Generation
+	o.record(obj.Status.AnalysisHistory, &status, obj.Spec)
+	if o.answer != nil && status.Traffic != nil && status.Step != nil {
+		if share, measured := o.answer.Measurement.Share().Of(); measured {
+			status.Traffic.Measured = fmt.Sprintf("%.1f%%", share*100)
+		}
+	}
+	return status
 }
 
 // stall says that only a change from outside gets the Rollout further, and says it in an event when it is news.

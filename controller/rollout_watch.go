@@ -59,6 +59,10 @@ func (r *RolloutReconciler) SetupWithManager(mgr ctrl.Manager, opts RolloutOptio
 			return fmt.Errorf("indexing Rollouts by %s: %w", name, err)
 		}
 	}
+	decisions := func(o client.Object) []string { return []string{o.(*v1alpha1.Decision).Spec.Rollout} }
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.Decision{}, byRollout, decisions); err != nil {
+		return fmt.Errorf("indexing Decisions by Rollout: %w", err)
+	}
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("rollout").
 		For(&v1alpha1.Rollout{}, builder.WithPredicates(
@@ -71,6 +75,7 @@ func (r *RolloutReconciler) SetupWithManager(mgr ctrl.Manager, opts RolloutOptio
 		}))
 	}
 	build = build.Watches(&v1alpha1.AnalysisTemplate{}, handler.EnqueueRequestsFromMapFunc(r.judgedBy))
+	build = build.Watches(&v1alpha1.Decision{}, handler.EnqueueRequestsFromMapFunc(decidedOn))
 	if opts.Changes != nil {
 		build = build.WatchesRawSource(source.Channel(opts.Changes, &handler.EnqueueRequestForObject{}))
 	}

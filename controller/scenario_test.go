@@ -3,7 +3,9 @@ package controller_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -43,6 +45,17 @@ func remove(when func(*lab) bool) occasion {
 func scale(when func(*lab) bool, replicas int32) occasion {
 	return occasion{when: when, do: func(t *testing.T, l *lab) { t.Helper(); l.scale(t, replicas) }}
 }
+
+func decide(when func(*lab) bool, verb v1alpha1.DecisionVerb) occasion {
+	return occasion{when: when, do: func(t *testing.T, l *lab) { t.Helper(); l.decide(t, verb, false) }}
+}
+
+// waits says that the rollout waits for something.
+func waits(what string) func(*lab) bool {
+	return func(l *lab) bool { return l.seen() != nil && strings.Contains(l.seen().Status.WaitingFor, what) }
+}
+
+func approved(spec *v1alpha1.RolloutSpec) { spec.Steps[0].Approval = &v1alpha1.Approval{} }
 
 func idle(l *lab) bool {
 	obj := l.seen()
@@ -117,6 +130,13 @@ func scenarios() []scenario {
 		{name: "blue/green", spec: blueGreen, events: []occasion{commit(idle, "v2")}, until: runs("v2")},
 		{name: "tenants", spec: tenants, events: []occasion{commit(idle, "v2")}, until: runs("v2")},
 		{name: "shadow", spec: shadow, events: []occasion{commit(idle, "v2")}, until: runs("v2")},
+		{name: "approval", spec: approved, events: []occasion{commit(idle, "v2"), decide(waits("approval"), v1alpha1.VerbApprove)}, from: 1, until: runs("v2")},
+		{name: "abort and retry", events: []occasion{
+			commit(idle, "v2"), decide(inStep(1), v1alpha1.VerbAbort), decide(rolledBack, v1alpha1.VerbRetry),
+		}, from: 1, until: runs("v2")},
+		{name: "pause, resume and promote", events: []occasion{
+			commit(idle, "v2"), decide(inStep(0), v1alpha1.VerbPause), decide(waits("resume"), v1alpha1.VerbResume), decide(waits("hold"), v1alpha1.VerbPromote),
+		}, from: 1, until: runs("v2")},
 		{name: "promotion without the admission policy", without: true, events: []occasion{commit(idle, "v2")}, until: runs("v2")},
 	}
 }
@@ -164,13 +184,21 @@ func route(e entry) string {
 	return fmt.Sprint(spec, annotations[v1alpha1.AnnotationMirror], unseen(annotations[v1alpha1.AnnotationProgress]))
 }
 
-// unseen is progress without which versions of objects were looked at: no two runs have that in common.
+// unseen is progress without which versions of objects were looked at, and when people decided: no two runs have that in common.
 func unseen(progress string) string {
 	parsed, err := rollout.ParseProgress(progress)
 	if err != nil {
 		return progress
 	}
-	parsed.Seen = nil
+	parsed.Seen, parsed.Decided = nil, nil
+	for i := range parsed.Approvals {
+		parsed.Approvals[i].At = time.Time{}
+	}
+	for _, word := range []*rollout.Word{parsed.Paused, parsed.Hastened} {
+		if word != nil {
+			word.At = time.Time{}
+		}
+	}
 	return parsed.String()
 }
 
@@ -206,7 +234,11 @@ func normalised(u *unstructured.Unstructured) map[string]any {
 	managers := []string{}
 	for _, m := range u.GetManagedFields() {
 		if m.FieldsV1 != nil {
-			managers = append(managers, m.Manager+" "+m.Subresource+" "+string(m.Operation)+" "+string(m.FieldsV1.GetRawBytes()))
+			fields := string(m.FieldsV1.GetRawBytes())
+			for _, owner := range u.GetOwnerReferences() {
+				fields = strings.ReplaceAll(fields, string(owner.UID), "")
+			}
+			managers = append(managers, m.Manager+" "+m.Subresource+" "+string(m.Operation)+" "+fields)
 		}
 	}
 	slices.Sort(managers)
@@ -229,6 +261,10 @@ func normalised(u *unstructured.Unstructured) map[string]any {
 		{"status", "observedGeneration"}, {"spec", "clusterIP"}, {"spec", "clusterIPs"}, {"revision"}, {"status", "step", "since"},
 	} {
 		unstructured.RemoveNestedField(u.Object, path...)
+	}
+	if u.GetKind() == "Decision" { // What a crash kept from being reported is told in other words.
+		unstructured.RemoveNestedField(u.Object, "status", "at")
+		unstructured.RemoveNestedField(u.Object, "status", "message")
 	}
 	dropFromEach(u, []string{"lastTransitionTime", "observedGeneration"}, "status", "conditions")
 	dropFromEach(u, []string{"since", "until"}, "status", "analysisHistory")
