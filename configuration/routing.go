@@ -114,3 +114,15 @@ func matchesAny(patterns []string, name string) bool {
 		return ok && err == nil
 	})
 }
+
+// Unused returns the names of the sinks that nothing can reach: no route names them, and no namespace's Rollouts may.
+func (c *Configuration) Unused() []string {
+	var names []string
+	for i := range c.Sinks {
+		name := c.Sinks[i].Name
+		if len(c.Sinks[i].Namespaces) == 0 && !slices.ContainsFunc(c.Routes, func(r Route) bool { return slices.Contains(r.Sinks, name) }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -32,7 +32,7 @@ type Event struct {
 // Sink tells of events.
 type Sink interface {
 	// Deliver tells of one event. Where the error says so (PermanentError), it is not tried again; else it is, with pauses
-	// that grow, or after as long as a RetryError says.
+	// that grow, or after as long as a RetryError says; after an AnswerError a few times only.
 	Deliver(ctx context.Context, event Event) error
 }
 
@@ -41,6 +41,12 @@ type PermanentError struct{ Err error }
 
 func (e *PermanentError) Error() string { return e.Err.Error() }
 func (e *PermanentError) Unwrap() error { return e.Err }
+
+// AnswerError says that the sink was there and refused the event, which may be the event's own fault, or pass.
+type AnswerError struct{ Err error }
+
+func (e *AnswerError) Error() string { return e.Err.Error() }
+func (e *AnswerError) Unwrap() error { return e.Err }
 
 // RetryError says how long to wait before the next try.
 type RetryError struct {

@@ -13,14 +13,19 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "plan" {
-		os.Exit(runPlan(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "plan":
+			os.Exit(runPlan(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+		case "check-config":
+			os.Exit(runCheckConfig(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+		}
 	}
 	var opts options
 	flags := pflag.NewFlagSet("weighlock", pflag.ContinueOnError)
 	opts.bind(flags)
 	flags.Usage = func() {
-		fmt.Fprintf(os.Stderr, "weighlock takes new versions of workloads live step by step through a service mesh.\n\nUsage: weighlock [flags]\n       weighlock plan -f rollout.yaml --rps 100 [flags]  says how a Rollout will go\n\n%s", flags.FlagUsages())
+		fmt.Fprintf(os.Stderr, "weighlock takes new versions of workloads live step by step through a service mesh.\n\nUsage: weighlock [flags]\n       weighlock plan -f rollout.yaml --rps 100 [flags]  says how a Rollout will go\n       weighlock check-config FILE  says what is wrong in a configuration file\n\n%s", flags.FlagUsages())
 	}
 	switch err := flags.Parse(os.Args[1:]); {
 	case errors.Is(err, pflag.ErrHelp):

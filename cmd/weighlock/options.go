@@ -15,6 +15,7 @@ type options struct {
 	metricsAddr    string
 	healthAddr     string
 	eventsAddr     string
+	config         string
 	prometheusAddr string
 	replicaLabels  []string
 	concurrent     int
@@ -30,7 +31,10 @@ type options struct {
 func (o *options) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&o.metricsAddr, "metrics-addr", ":9797", "The address that serves Weighlock's own metrics.")
 	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "The address that serves /healthz and /readyz.")
-	flags.StringVar(&o.eventsAddr, "events-addr", "", "The address of a receiver of events in Flux's form, such as its notification-controller.")
+	flags.StringVar(&o.config, "config", "",
+		"The configuration file: who is told of rollouts, and who may decide through Slack. It is read again when it changes. weighlock check-config checks one.")
+	flags.StringVar(&o.eventsAddr, "events-addr", "",
+		"The address of a receiver of events in Flux's form, such as its notification-controller, that is told of everything.")
 	flags.StringVar(&o.prometheusAddr, "prometheus-address", "",
 		"The address of the Prometheus-compatible server to ask for metrics, such as http://prometheus.monitoring:9090, or several with commas: where one is away the next is asked. A Rollout may name its own.")
 	flags.StringSliceVar(&o.replicaLabels, "prometheus-replica-labels", []string{"prometheus_replica", "__replica__"},

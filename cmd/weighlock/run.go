@@ -8,13 +8,13 @@ import (
 
 	fluxclient "github.com/fluxcd/pkg/runtime/client"
 	fluxcontroller "github.com/fluxcd/pkg/runtime/controller"
-	"github.com/fluxcd/pkg/runtime/events"
 	"github.com/fluxcd/pkg/runtime/leaderelection"
 	"github.com/fluxcd/pkg/runtime/metrics"
 	"github.com/fluxcd/pkg/runtime/pprof"
 	"github.com/fluxcd/pkg/runtime/probes"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -45,17 +45,19 @@ func run(ctx context.Context, opts options) error {
 		return err
 	}
 	probes.SetupChecks(mgr, ctrl.Log.WithName("setup"))
-	recorder, err := events.NewRecorder(mgr, ctrl.Log, opts.eventsAddr, name)
+	notify, err := newNotifications(mgr, opts)
 	if err != nil {
-		return fmt.Errorf("making the recorder of events: %w", err)
+		return err
 	}
 	measures := fluxcontroller.NewMetrics(mgr, metrics.MustMakeRecorder(), v1alpha1.Finalizer)
-	if err := setupRollouts(mgr, opts, recorder, measures); err != nil {
+	if err := setupRollouts(mgr, opts, notify.recorder, measures); err != nil {
 		return err
 	}
-	if err := setupGitSources(mgr, opts, recorder, measures); err != nil {
+	if err := setupGitSources(mgr, opts, notify.recorder, measures); err != nil {
 		return err
 	}
+	stop := notify.start()
+	defer stop()
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("running the controllers: %w", err)
 	}
@@ -109,7 +111,7 @@ func newManager(opts options) (ctrl.Manager, error) {
 	return mgr, nil
 }
 
-func setupRollouts(mgr ctrl.Manager, opts options, recorder *events.Recorder, measures fluxcontroller.Metrics) error {
+func setupRollouts(mgr ctrl.Manager, opts options, recorder record.EventRecorder, measures fluxcontroller.Metrics) error {
 	provider, err := prometheus.New(prometheus.Options{
 		Address: opts.prometheusAddr, ReplicaLabels: opts.replicaLabels, Registerer: ctrlmetrics.Registry, Log: ctrl.Log.WithName("prometheus"),
 	})
@@ -170,7 +172,7 @@ func routers(mgr ctrl.Manager, expectations *controller.Expectations) controller
 	}
 }
 
-func setupGitSources(mgr ctrl.Manager, opts options, recorder *events.Recorder, measures fluxcontroller.Metrics) error {
+func setupGitSources(mgr ctrl.Manager, opts options, recorder record.EventRecorder, measures fluxcontroller.Metrics) error {
 	reconciler := &controller.GitSourceReconciler{
 		Client: mgr.GetClient(), Config: mgr.GetConfig(), Events: recorder, Metrics: measures, Clock: clock.RealClock{},
 	}

@@ -1,0 +1,164 @@
+// Package flux forwards events in Flux's form, as its own controllers do, so that its notification-controller takes them further.
+package flux
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
+	"github.com/fluxcd/pkg/runtime/events"
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/weighlock/weighlock/notifier"
+)
+
+const (
+	controllerName = "weighlock"
+	// timeout of a request, its answer included.
+	timeout = 10 * time.Second
+	// mostAnswer is how much of an answer is read, so that the connection can be used again.
+	mostAnswer = 4 << 10
+)
+
+// Sink forwards events to one receiver.
+type Sink struct {
+	mu        sync.Mutex
+	recorder  *events.Recorder
+	transport *transport
+}
+
+var _ notifier.Sink = &Sink{}
+
+// New makes a sink for a receiver at an address.
+func New(address string, scheme *runtime.Scheme) (*Sink, error) {
+	if _, err := url.Parse(address); err != nil {
+		return nil, errors.New("the address of the receiver of Flux's events is no address")
+	}
+	// The recorder returns nothing: what came of an event is seen by its transport. Retries are the dispatcher's.
+	recorder, err := events.NewRecorderForScheme(scheme, nowhere{}, logr.Discard(), address, controllerName)
+	if err != nil {
+		return nil, fmt.Errorf("making a recorder of Flux's: %w", err)
+	}
+	t := &transport{inner: &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 1}}
+	recorder.Client.RetryMax = 0
+	recorder.Client.HTTPClient = &http.Client{Transport: t, Timeout: timeout}
+	return &Sink{recorder: recorder, transport: t}, nil
+}
+
+// Deliver forwards one event.
+func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	severity := corev1.EventTypeNormal
+	if event.Warning {
+		severity = corev1.EventTypeWarning
+	}
+	object, annotations := involved(event)
+	s.transport.ctx, s.transport.err = ctx, errors.New("the event wasn't sent: Flux's recorder refused it")
+	s.recorder.AnnotatedEventf(object, annotations, severity, event.Reason, "%s", event.Message)
+	return s.transport.err
+}
+
+// Labels by which Flux marks what it applied, and the kinds that applied it.
+var appliers = []struct{ prefix, kind, version string }{
+	{"kustomize.toolkit.fluxcd.io", "Kustomization", "v1"},
+	{"helm.toolkit.fluxcd.io", "HelmRelease", "v2"},
+}
+
+// involved is the object that an event is told of. An Alert of Flux can name kinds of Flux's only, so that of a Rollout which Flux
+// applied is told under the Kustomization or HelmRelease that did.
+func involved(event notifier.Event) (*corev1.ObjectReference, map[string]string) {
+	annotations := maps.Clone(event.Annotations)
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	object := event.Object
+	if event.Rollout == nil {
+		return &object, annotations
+	}
+	for name, value := range event.Rollout.Annotations {
+		if strings.HasPrefix(name, eventv1.Group+"/") {
+			annotations[name] = value
+		}
+	}
+	annotations[eventv1.Group+"/rollout"] = event.Key()
+	if c := event.Rollout.Status.Candidate; c != nil {
+		annotations[eventv1.Group+"/candidate"] = c.Revision
+		if c.Commit != "" {
+			annotations[eventv1.Group+"/"+eventv1.MetaCommitKey] = c.Commit
+		}
+	}
+	for _, a := range appliers {
+		name, namespace := event.Rollout.Labels[a.prefix+"/name"], event.Rollout.Labels[a.prefix+"/namespace"]
+		if name != "" && namespace != "" {
+			return &corev1.ObjectReference{APIVersion: a.prefix + "/" + a.version, Kind: a.kind, Namespace: namespace, Name: name}, annotations
+		}
+	}
+	return &object, annotations
+}
+
+// transport sees what came of the one request that is under way.
+type transport struct {
+	inner http.RoundTripper
+	ctx   context.Context //nolint:containedctx // Flux's recorder takes none, so that this is the only way to give one to its request.
+	err   error
+}
+
+// RoundTrip sends a request, and remembers what that means for the event.
+func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, timeout)
+	defer cancel()
+	response, err := t.inner.RoundTrip(request.WithContext(ctx))
+	if err != nil {
+		t.err = fmt.Errorf("calling %s: %w", request.URL.Host, err)
+		return nil, t.err
+	}
+	// The recorder leaves the answer unread and open.
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer))
+	if err != nil {
+		answer = nil // The status is what counts.
+	}
+	response.Body = io.NopCloser(bytes.NewReader(answer))
+	t.err = judge(request.URL.Host, response.StatusCode)
+	return response, nil
+}
+
+// judge says what an answer means. With 429, notification-controller says that it had the same event a moment ago.
+func judge(host string, code int) error {
+	if code >= 200 && code < 300 || code == http.StatusTooManyRequests {
+		return nil
+	}
+	err := fmt.Errorf("%s answers %d %s", host, code, http.StatusText(code))
+	switch code {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return err
+	}
+	if code >= 500 || code == http.StatusNotFound {
+		return &notifier.AnswerError{Err: err}
+	}
+	return &notifier.PermanentError{Err: err}
+}
+
+// nowhere takes the events of Kubernetes that Flux's recorder makes as well: they were made before.
+type nowhere struct{}
+
+var _ record.EventRecorder = nowhere{}
+
+func (nowhere) Event(runtime.Object, string, string, string)          {}
+func (nowhere) Eventf(runtime.Object, string, string, string, ...any) {}
+
+func (nowhere) AnnotatedEventf(runtime.Object, map[string]string, string, string, string, ...any) {
+}

@@ -1,0 +1,78 @@
+// Package slackwebhook tells of events by an incoming webhook of Slack: plain messages, without threads or buttons. Mattermost and
+// Rocket.Chat take the same ones.
+package slackwebhook
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/weighlock/weighlock/notifier"
+	"github.com/weighlock/weighlock/notifier/post"
+)
+
+// Slack's limits are 150 and 3,000 characters; escaping makes at most five of one.
+const (
+	mostTitle   = 150
+	mostMessage = 550
+	mostFacts   = 550
+)
+
+type message struct {
+	// Text is for notifications, and for what knows no blocks.
+	Text   string  `json:"text"`
+	Blocks []block `json:"blocks"`
+}
+
+type block struct {
+	Type     string `json:"type"`
+	Text     *text  `json:"text,omitempty"`
+	Elements []text `json:"elements,omitempty"`
+}
+
+type text struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+}
+
+// Sink sends messages to one webhook.
+type Sink struct {
+	client *post.Client
+	url    post.Secret
+}
+
+var _ notifier.Sink = &Sink{}
+
+// New makes a sink.
+func New(client *post.Client, url post.Secret) *Sink { return &Sink{client: client, url: url} }
+
+// Deliver sends one event.
+func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
+	title, said := escape(notifier.Cut(event.Title(), mostTitle)), escape(notifier.Cut(event.Message, mostMessage))
+	mark := ""
+	if event.Warning {
+		mark = ":warning: "
+	}
+	made := message{
+		Text:   mark + title + "\n" + said,
+		Blocks: []block{{Type: "section", Text: &text{"mrkdwn", fmt.Sprintf("%s*%s*\n%s", mark, title, said)}}},
+	}
+	var facts []string
+	for _, fact := range event.Facts() {
+		facts = append(facts, fact.Name+": "+fact.Value)
+	}
+	if len(facts) > 0 {
+		made.Blocks = append(made.Blocks, block{Type: "context", Elements: []text{{"mrkdwn", escape(notifier.Cut(strings.Join(facts, " · "), mostFacts))}}})
+	}
+	body, err := json.Marshal(made)
+	if err != nil {
+		return &notifier.PermanentError{Err: fmt.Errorf("writing a message for Slack: %w", err)}
+	}
+	return s.client.JSON(ctx, s.url, body, nil)
+}
+
+// controls are the characters by which Slack knows links, mentions and the like.
+var controls = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
+func escape(text string) string { return controls.Replace(text) }
