@@ -108,7 +108,7 @@ func (v *view) approvalGate(p *Plan, approval *v1alpha1.Approval) gate {
 	for _, word := range given {
 		names = append(names, word.by())
 	}
-	said := strings.Join(names, "; ")
+	said := strings.Join(names, " and ")
 	switch {
 	case g.open:
 		g.detail = "approved " + said

@@ -63,6 +63,10 @@ func commit(revision string) func(*world) { return func(w *world) { w.commit(rev
 
 func scale(replicas int32) func(*world) { return func(w *world) { w.scale(replicas) } }
 
+func decide(verb v1alpha1.DecisionVerb, actor string) func(*world) {
+	return func(w *world) { w.decide(verb, actor) }
+}
+
 func deletion(w *world) { w.deleting = true }
 
 // strategies are the ways in which a good version goes live.
@@ -109,6 +113,15 @@ func troubles() map[string]play {
 		"deleted-in-a-step":             {spec: canary(), acts: []act{{"git says b", commit("b"), 10}, {"the Rollout is deleted", deletion, 90}}},
 		"deleted-while-the-copy-serves": {spec: canary(), acts: []act{{"git says b", commit("b"), 50}, {"the Rollout is deleted", deletion, 160}}},
 		"deleted-after-a-rollback":      {spec: canary(), bad: "b", acts: []act{{"git says b, which is bad", commit("b"), 60}, {"the Rollout is deleted", deletion, 90}}},
+		"approved": {spec: approval(v1alpha1.Approval{Quorum: 2}), acts: []act{
+			{"git says b", commit("b"), 20}, {"alice approves", decide(v1alpha1.VerbApprove, "alice"), 5}, {"bob approves", decide(v1alpha1.VerbApprove, "bob"), 100},
+		}},
+		"aborted-and-retried": {spec: canary(), acts: []act{
+			{"git says b", commit("b"), 10}, {"alice aborts", decide(v1alpha1.VerbAbort, "alice"), 50}, {"bob retries", decide(v1alpha1.VerbRetry, "bob"), 140},
+		}},
+		"paused-and-promoted": {spec: canary(), acts: []act{
+			{"git says b", commit("b"), 10}, {"alice pauses", decide(v1alpha1.VerbPause, "alice"), 30}, {"bob promotes", decide(v1alpha1.VerbPromote, "bob"), 140},
+		}},
 		"left-unproven": {spec: left, with: func(w *world) { w.thin["b"] = true }, acts: []act{
 			{"git says b, which gets too few requests for a verdict", commit("b"), 120},
 		}},
