@@ -27,6 +27,7 @@ import (
 	"github.com/weighlock/weighlock/local/node"
 	"github.com/weighlock/weighlock/local/prometheus"
 	"github.com/weighlock/weighlock/local/sandbox"
+	"github.com/weighlock/weighlock/local/slack"
 	"github.com/weighlock/weighlock/local/up"
 )
 
@@ -53,7 +54,7 @@ func command() *cobra.Command {
 	}
 	for _, cmd := range []*cobra.Command{
 		kube.Command(), node.Command(), dns.Command(), mesh.Command(), envoy.Command(),
-		prometheus.Command(), git.Command(), app.Command(), load.Command(),
+		prometheus.Command(), git.Command(), slack.Command(), app.Command(), load.Command(),
 	} {
 		cmd.GroupID = "part"
 		root.AddCommand(stoppable(cmd))

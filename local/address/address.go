@@ -76,6 +76,16 @@ const (
 	MeshStatus     = MeshStatusIP + ":" + MeshStatusPort
 )
 
+// The stand-in for Slack, and the Service that gives it a name.
+const (
+	SlackIP        = "10.96.0.22"
+	SlackPort      = "80"
+	Slack          = SlackIP + ":" + SlackPort
+	SlackNamespace = "chat"
+	SlackService   = "slack"
+	SlackURL       = "http://" + SlackService + "." + SlackNamespace + ".svc." + ClusterDomain
+)
+
 // The demo shop.
 const (
 	ShopNamespace = "shop"

@@ -26,9 +26,10 @@ type Programs struct {
 	Kubectl    string
 	Prometheus string
 	Envoy      string
-	// Weighlock is the controller, and Local the local stack's own program;
-	// empty if they were not asked for.
+	// Weighlock is the controller, Plugin kubectl's plugin, and Local the
+	// local stack's own program; empty if they were not asked for.
 	Weighlock string
+	Plugin    string
 	Local     string
 }
 
@@ -41,7 +42,8 @@ type Options struct {
 	Cache string
 	// Progress is where to say what takes long; the default is stderr.
 	Progress *os.File
-	// Weighlock and Local ask for the programs of this checkout too.
+	// Weighlock and Local ask for the programs of this checkout too; kubectl's
+	// plugin comes with Weighlock.
 	Weighlock, Local bool
 }
 
@@ -117,6 +119,9 @@ func All(ctx context.Context, options Options) (Programs, error) {
 	f.fill(&p, kube, prometheus)
 	if options.Weighlock {
 		if p.Weighlock, err = f.own(ctx, "weighlock", f.root, "./cmd/weighlock"); err != nil {
+			return Programs{}, err
+		}
+		if p.Plugin, err = f.own(ctx, "kubectl-weighlock", f.root, "./cmd/kubectl-weighlock"); err != nil {
 			return Programs{}, err
 		}
 	}

@@ -109,7 +109,7 @@ func writeFile(path string, content []byte) error {
 	return nil
 }
 
-// writeKubeconfig writes an administrator's kubeconfig.
+// writeKubeconfig writes a user's kubeconfig.
 func writeKubeconfig(path, server string, ca []byte, token string) error {
 	const name = "weighlock-local"
 	config := clientcmdapi.NewConfig()

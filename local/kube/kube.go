@@ -5,8 +5,6 @@ package kube
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
@@ -59,6 +57,9 @@ type Options struct {
 	// Outside is the address by which the user reaches the API server from
 	// outside the sandbox; empty if it can't be reached.
 	Outside string
+	// Users may log in besides the administrator, each with a kubeconfig of
+	// their own. They may do nothing until they are given roles.
+	Users []string
 	// Supervisor runs the parts.
 	Supervisor *supervise.Supervisor
 	// Started is called when a part is ready; it may be nil.
@@ -72,6 +73,9 @@ type Cluster struct {
 	// UserKubeconfig is an administrator's, for use outside; empty if the
 	// API server can't be reached from there.
 	UserKubeconfig string
+	// Of are kubeconfigs of the other users, for use inside, UserOf those for
+	// use outside.
+	Of, UserOf map[string]string
 	// Config is that of Kubeconfig, without limits on the client's rate.
 	Config *rest.Config
 }
@@ -112,24 +116,8 @@ func prepare(options Options) (*cluster, error) {
 	if c.keys, err = writeKeys(filepath.Join(options.State, "pki")); err != nil {
 		return nil, err
 	}
-	secret := make([]byte, 16)
-	if _, err := rand.Read(secret); err != nil {
-		return nil, fmt.Errorf("make the administrator's token: %w", err)
-	}
-	token := hex.EncodeToString(secret)
-	c.tokens = filepath.Join(options.State, "tokens.csv")
-	if err := os.WriteFile(c.tokens, []byte(token+`,admin,admin,"system:masters"`+"\n"), 0o600); err != nil {
-		return nil, fmt.Errorf("write the administrator's token: %w", err)
-	}
-	c.Kubeconfig = filepath.Join(options.State, "kubeconfig-inside")
-	if err := writeKubeconfig(c.Kubeconfig, "https://"+address.APIServer, c.keys.caPEM, token); err != nil {
+	if err := c.admit(); err != nil {
 		return nil, err
-	}
-	if options.Outside != "" {
-		c.UserKubeconfig = filepath.Join(options.State, "kubeconfig")
-		if err := writeKubeconfig(c.UserKubeconfig, "https://"+options.Outside, c.keys.caPEM, token); err != nil {
-			return nil, err
-		}
 	}
 	if c.Config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig); err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)

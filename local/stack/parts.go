@@ -27,6 +27,10 @@ kind: Namespace
 metadata: {name: ` + address.GitNamespace + `}
 ---
 apiVersion: v1
+kind: Namespace
+metadata: {name: ` + address.SlackNamespace + `}
+---
+apiVersion: v1
 kind: Service
 metadata: {name: ` + address.PrometheusService + `, namespace: ` + address.PrometheusNamespace + `}
 spec:
@@ -39,6 +43,13 @@ metadata: {name: ` + address.GitService + `, namespace: ` + address.GitNamespace
 spec:
   clusterIP: ` + address.GitIP + `
   ports: [{name: web, port: ` + address.GitPort + `}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ` + address.SlackService + `, namespace: ` + address.SlackNamespace + `}
+spec:
+  clusterIP: ` + address.SlackIP + `
+  ports: [{name: web, port: ` + address.SlackPort + `}]
 `
 
 // node runs the pods' programs and answers DNS.

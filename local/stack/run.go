@@ -28,6 +28,7 @@ const (
 	PortPrometheus = "prometheus"
 	PortGit        = "git"
 	PortMesh       = "mesh"
+	PortSlack      = "slack"
 )
 
 // Options say what stack to run.
@@ -51,6 +52,9 @@ type Options struct {
 	// RestartBase is the node's first back-off of a container that ends; the
 	// default is a kubelet's, 10 s.
 	RestartBase time.Duration
+	// Webhook is a URL inside that Weighlock tells of every event; empty for
+	// none.
+	Webhook string
 	// ScrapeInterval is how often Prometheus scrapes Envoy; 0 for the default.
 	ScrapeInterval time.Duration
 	// OtherProgram says that this program is not the local stack's own (a
@@ -108,6 +112,7 @@ type handover struct {
 	WithoutWeighlock bool           `json:"withoutWeighlock"`
 	RestartBase      time.Duration  `json:"restartBase"`
 	ScrapeInterval   time.Duration  `json:"scrapeInterval"`
+	Webhook          string         `json:"webhook"`
 
 	outside  map[string]string
 	progress io.Writer
@@ -122,6 +127,7 @@ func handoverOf(options Options, programs fetch.Programs, folder string) handove
 		WithoutWeighlock: options.WithoutWeighlock,
 		RestartBase:      options.RestartBase,
 		ScrapeInterval:   options.ScrapeInterval,
+		Webhook:          options.Webhook,
 	}
 	if h.Kustomize == "" {
 		h.Kustomize = filepath.Join(h.Root, "kustomize", "overlays", "smi")
@@ -173,6 +179,7 @@ func ports(options Options) []sandbox.Port {
 		{Name: PortPrometheus, To: address.Prometheus},
 		{Name: PortGit, To: address.Git},
 		{Name: PortMesh, To: address.MeshStatus},
+		{Name: PortSlack, To: address.Slack},
 	}
 	for i := range all {
 		all[i].Listen = options.Ports[all[i].Name]

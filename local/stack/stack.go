@@ -27,6 +27,7 @@ const (
 	PartMesh  = "mesh"
 	PartEnvoy = "envoy"
 	PartGit   = "git"
+	PartSlack = "slack"
 )
 
 // Stack is a stack that runs, seen from inside the sandbox.
@@ -36,6 +37,11 @@ type Stack struct {
 	Kubeconfig string
 	// UserKubeconfig is an administrator's, for use outside.
 	UserKubeconfig string
+	// Of are the kubeconfigs of Users, for use inside, UserOf those for use
+	// outside.
+	Of, UserOf map[string]string
+	// Bin is a folder with kubectl and its plugin.
+	Bin string
 	// Root is the checkout.
 	Root string
 	// State is the folder that holds everything of this stack, Logs the one
@@ -80,6 +86,7 @@ func (s *Stack) start(ctx context.Context) error {
 		Program:    s.Programs.Kube,
 		State:      filepath.Join(s.State, "kube"),
 		Outside:    s.Outside[PortKubernetes],
+		Users:      Users,
 		Supervisor: s.Supervisor,
 		Started:    s.started,
 	})
@@ -87,17 +94,22 @@ func (s *Stack) start(ctx context.Context) error {
 		return err
 	}
 	s.Config, s.Kubeconfig, s.UserKubeconfig = cluster.Config, cluster.Kubeconfig, cluster.UserKubeconfig
+	s.Of, s.UserOf = cluster.Of, cluster.UserOf
+	if s.Bin, err = s.bin(); err != nil {
+		return err
+	}
 	if s.apply, err = newApplier(s.Config); err != nil {
 		return err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.startPart(groupCtx, s.node()) })
 	group.Go(func() error { return s.startPart(groupCtx, s.git()) })
+	group.Go(func() error { return s.startSlack(groupCtx) })
 	group.Go(func() error { return s.startPrometheus(groupCtx) })
 	group.Go(func() error { return s.startMesh(groupCtx) })
 	group.Go(func() error {
 		if err := s.Apply(groupCtx, []byte(services)); err != nil {
-			return fmt.Errorf("give Prometheus and git their names: %w", err)
+			return fmt.Errorf("give what is not a pod its name: %w", err)
 		}
 		return nil
 	})
@@ -189,11 +201,6 @@ func (s *Stack) GitURL(repository string) string {
 // GitURLOutside is a repository's URL, outside.
 func (s *Stack) GitURLOutside(repository string) string {
 	return "http://" + s.Outside[PortGit] + "/" + repository
-}
-
-// Kustomization is what Weighlock was installed from.
-func (s *Stack) Kustomization() string {
-	return s.handover.Kustomize
 }
 
 // TempDir makes a folder within the stack's.

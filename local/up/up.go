@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -38,7 +37,7 @@ func Command() *cobra.Command {
 						return err
 					}
 				}
-				if _, err := io.WriteString(cmd.OutOrStdout(), guide(s, time.Since(started), seeded, rate)); err != nil {
+				if _, err := io.WriteString(cmd.OutOrStdout(), guide(s, time.Since(started), seeded, example, rate)); err != nil {
 					return err
 				}
 				if seeded && rate > 0 {
@@ -65,7 +64,10 @@ func seed(ctx context.Context, s *stack.Stack, example string) error {
 	if _, err := repository.CommitExample(ctx, example, shop.Version{Name: "1"}, "Open the shop"); err != nil {
 		return err
 	}
-	return shop.Follow(ctx, s, address.ShopNamespace, address.ShopRepository)
+	if err := shop.Follow(ctx, s, address.ShopNamespace, address.ShopRepository); err != nil {
+		return err
+	}
+	return s.Grant(ctx, address.ShopNamespace)
 }
 
 // tenants of whom examples speak send a part of the requests.
@@ -85,7 +87,7 @@ func Flags(cmd *cobra.Command, options *stack.Options) {
 	flags := cmd.Flags()
 	flags.StringVar(&options.Root, "root", "", "the checkout (default: found from the working folder)")
 	flags.StringVar(&options.State, "state", "", "folder for data and logs, kept at the end (default: a temporary one that is removed)")
-	flags.StringToStringVar(&options.Ports, "port", nil, "address outside of kubernetes, shop, prometheus, git or mesh, such as shop=127.0.0.1:8080 (default: any free port of 127.0.0.1)")
+	flags.StringToStringVar(&options.Ports, "port", nil, "address outside of kubernetes, shop, prometheus, git, mesh or slack, such as shop=127.0.0.1:8080 (default: any free port of 127.0.0.1)")
 	flags.StringVar(&options.Shop, "shop", address.Shop, "host and port inside that the shop's port leads to")
 	flags.StringVar(&options.Kustomize, "kustomize", "", "folder to install Weighlock from (default: kustomize/overlays/smi of the checkout)")
 	flags.BoolVar(&options.WithoutWeighlock, "without-weighlock", false, "leave Weighlock out")
@@ -94,24 +96,26 @@ func Flags(cmd *cobra.Command, options *stack.Options) {
 }
 
 // guide says how to reach a stack from another shell.
-func guide(s *stack.Stack, took time.Duration, seeded bool, rate float64) string {
+func guide(s *stack.Stack, took time.Duration, seeded bool, example string, rate float64) string {
 	lines := []string{
 		"",
 		fmt.Sprintf("The local stack runs (%.1f s). In another shell:", took.Seconds()),
 		"",
 		"  export KUBECONFIG=" + s.UserKubeconfig,
-		"  export PATH=" + filepath.Dir(s.Programs.Kubectl) + ":$PATH   # the kubectl that was built",
+		"  export PATH=" + s.Bin + ":$PATH   # kubectl, and its plugin",
 		"  kubectl get rollouts --all-namespaces --watch",
 		"  git clone " + s.GitURLOutside(address.ShopRepository),
 		"",
 		"  shop        http://" + s.Outside[stack.PortShop],
 		"  Prometheus  http://" + s.Outside[stack.PortPrometheus],
 		"  mesh        http://" + s.Outside[stack.PortMesh] + "/status",
+		"  Slack       http://" + s.Outside[stack.PortSlack] + "   (a stand-in: the channel #releases)",
 		"  logs        " + s.Logs,
 		"",
 	}
 	if seeded {
 		lines = append(lines, try(rate)...)
+		lines = append(lines, follow(s, example)...)
 	}
 	lines = append(lines, "Ctrl-C stops it.", "")
 	return strings.Join(lines, "\n")
@@ -130,5 +134,37 @@ func try(rate float64) []string {
 			fmt.Sprintf("  sed -i 's/demo-shop:.*/demo-shop:%[1]s/; s/--version=[^]]*/--version=%[1]s%[2]s/' shop.yaml", version.number, version.arguments),
 			fmt.Sprintf("  git commit --all --message='Version %s' && git push origin main", version.number), "")
 	}
-	return append(lines, "  kubectl get rollouts --namespace=shop --watch", "")
+	return lines
+}
+
+// approval is the example with a step that waits for a person.
+const approval = "approval"
+
+// follow says how to watch a rollout, and how people have their say.
+func follow(s *stack.Stack, example string) []string {
+	if s.Programs.Plugin == "" {
+		return nil
+	}
+	lines := []string{
+		"Watch it, and have your say (kubectl weighlock --help lists all that can be said):",
+		"",
+		"  kubectl weighlock get shop --namespace=shop --watch",
+		"  kubectl weighlock pause shop --namespace=shop --reason='lunch'     # then resume",
+		"  kubectl weighlock abort shop --namespace=shop --reason='not today'  # then retry",
+		"  kubectl weighlock history shop --namespace=shop",
+		"",
+	}
+	if example != approval {
+		return append(lines, "A rollout that asks a person: make local ARGS='--example "+approval+"'", "")
+	}
+	return append(lines,
+		"Version 2 will wait for a person in one of its steps. Answer in Slack, or here:",
+		"",
+		"  # as alice, who may",
+		"  kubectl --kubeconfig="+s.UserOf[stack.Alice]+" weighlock approve shop --namespace=shop --reason='looks good'",
+		"  # as dana, whom the API server refuses",
+		"  kubectl --kubeconfig="+s.UserOf[stack.Dana]+" weighlock approve shop --namespace=shop",
+		"  # who said what, when and why",
+		"  kubectl get decisions --namespace=shop",
+		"")
 }
