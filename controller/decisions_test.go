@@ -1,0 +1,127 @@
+package controller_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+var decisions = schema.GroupKind{Group: "weighlock.dev", Kind: "Decision"}
+
+// decided are the lab's decisions, by name.
+func (l *lab) decided() map[string]*v1alpha1.Decision { return held[v1alpha1.Decision](l, decisions) }
+
+// waiting is a lab whose first step waits for people.
+func waiting(t *testing.T, quorum int32) *lab {
+	t.Helper()
+	l := newLab(t, scenario{spec: func(spec *v1alpha1.RolloutSpec) { spec.Steps[0].Approval = &v1alpha1.Approval{Quorum: quorum} }})
+	l.running = l.start(t, "weighlock", 0)
+	l.play(t, scenario{events: []occasion{commit(idle, "v2")}, until: waits("approval")})
+	return l
+}
+
+// byHand is a decision as somebody writes it into a file.
+func (l *lab) byHand(name string, change func(*v1alpha1.DecisionSpec)) *v1alpha1.Decision {
+	d := &v1alpha1.Decision{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: l.namespace},
+		Spec: v1alpha1.DecisionSpec{
+			Rollout: "shop", Verb: v1alpha1.VerbApprove, Revision: l.progress().Candidate, Step: new(int32(0)), Actor: administrator, Reason: "tried it",
+		},
+	}
+	if change != nil {
+		change(&d.Spec)
+	}
+	return d
+}
+
+func TestDecision_MadeByHandBecomesTheRollouts(t *testing.T) {
+	t.Parallel()
+	l := waiting(t, 2)
+	since := l.seen().Status.Step.Since.Time
+	l.create(t, l.byHand("by-hand", nil))
+	l.rest(t)
+	d := l.decided()["by-hand"]
+	if d.Status.Outcome != v1alpha1.DecisionApplied || d.Status.At == nil || !strings.Contains(d.Status.Message, "approved by admin through api: tried it") {
+		t.Errorf("its outcome is %+v", d.Status)
+	}
+	owned := slices.ContainsFunc(d.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == l.seen().UID })
+	if !owned || d.Labels[v1alpha1.LabelRollout] != "shop" {
+		t.Errorf("it is not the Rollout's: %+v, %v", d.OwnerReferences, d.Labels)
+	}
+	if !l.progress().Approvals[0].At.Equal(d.CreationTimestamp.Time) {
+		t.Errorf("the route remembers %+v", l.progress().Approvals)
+	}
+	if given := l.seen().Status.Approval; given == nil || given.Count != 1 || given.Given[0].Actor != administrator {
+		t.Errorf("the status tells %+v", given)
+	}
+	if now := l.seen().Status.Step.Since.Time; !now.Equal(since) {
+		t.Errorf("the step began at %s, and at %s since it was approved", since, now)
+	}
+}
+
+func TestDecision_OnWhatIsOverIsSuperseded(t *testing.T) {
+	t.Parallel()
+	l := waiting(t, 1)
+	first := l.progress().Candidate
+	for name, change := range map[string]func(*v1alpha1.DecisionSpec){
+		"stale-revision": func(s *v1alpha1.DecisionSpec) { s.Revision = "another" },
+		"stale-step":     func(s *v1alpha1.DecisionSpec) { s.Step = new(int32(1)) },
+		"first":          nil,
+		"second":         nil,
+	} {
+		l.create(t, l.byHand(name, change))
+	}
+	l.rest(t)
+	for name, says := range map[string]string{
+		"stale-revision": "the candidate is " + first, "stale-step": "step 2/2 is not reached yet", "second": "step 1/2 is approved by admin",
+	} {
+		if got := l.decided()[name].Status; got.Outcome != v1alpha1.DecisionSuperseded || !strings.Contains(got.Message, says) {
+			t.Errorf("%s became %+v, want it superseded: %s", name, got, says)
+		}
+	}
+	if got := l.decided()["first"].Status.Outcome; got != v1alpha1.DecisionApplied {
+		t.Errorf("the first of two became %s", got)
+	}
+	l.play(t, scenario{until: runs("v2")})
+	l.create(t, l.byHand("after-the-end", func(s *v1alpha1.DecisionSpec) { s.Revision, s.Verb = first, v1alpha1.VerbAbort }))
+	l.rest(t)
+	if got := l.decided()["after-the-end"].Status; got.Outcome != v1alpha1.DecisionSuperseded || !strings.Contains(got.Message, "its rollout is over") {
+		t.Errorf("an abort after the end became %+v", got)
+	}
+}
+
+func TestDecision_IsRejectedWithoutThePolicyThatChecksIt(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
+		l := waiting(t, 1)
+		l.running.view.hidden[schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: kind}] = true
+		l.create(t, l.byHand("unchecked", nil))
+		l.rest(t)
+		if got := l.decided()["unchecked"].Status; got.Outcome != v1alpha1.DecisionRejected || !strings.Contains(got.Message, "weighlock-decisions") {
+			t.Errorf("without the %s it became %+v", kind, got)
+		}
+		if len(l.progress().Approvals) > 0 {
+			t.Errorf("without the %s it counts", kind)
+		}
+	}
+}
+
+func TestDecisions_OlderThanTheLastTwentyAreDropped(t *testing.T) {
+	t.Parallel()
+	l := waiting(t, 1)
+	for i := range 25 {
+		l.create(t, l.byHand(fmt.Sprintf("decision-%02d", i), func(s *v1alpha1.DecisionSpec) { s.Revision = "another" }))
+		l.rest(t)
+	}
+	l.rest(t)
+	left := l.decided()
+	if len(left) != 20 || left["decision-24"] == nil {
+		t.Errorf("%d decisions are left, decision-24: %v", len(left), left["decision-24"] != nil)
+	}
+}
