@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// eye sees objects as they change. It asks the API server once, is told of changes from then on, and goes on by itself after the API
+// server was away.
+type eye struct {
+	// Reader answers from what was seen last.
+	client.Reader
+	// changed has an entry whenever something has, or the connection was lost or is there again.
+	changed chan struct{}
+
+	mu   sync.Mutex
+	lost error
+}
+
+// sight is what an eye sees: the Rollouts of a namespace (of all, where it is empty), by name or labels, and further kinds.
+type sight struct {
+	namespace, name string
+	labels          labels.Selector
+	kinds           []client.Object
+}
+
+// open begins to see, until ctx ends.
+func (s *session) open(ctx context.Context, of sight) (*eye, error) {
+	config, err := s.flags.ToRESTConfig()
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	e := &eye{changed: make(chan struct{}, 1)}
+	config = rest.CopyConfig(config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &listener{next: next, eye: e} })
+	types, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	mapper, err := newMapper(types)
+	if err != nil {
+		return nil, err
+	}
+	rollouts := cache.ByObject{Label: of.labels}
+	if of.name != "" {
+		rollouts.Field = fields.OneTermEqualSelector("metadata.name", of.name)
+	}
+	options := cache.Options{
+		Scheme: types, Mapper: mapper, ReaderFailOnMissingInformer: true,
+		ByObject: map[client.Object]cache.ByObject{&v1alpha1.Rollout{}: rollouts},
+	}
+	if of.namespace != "" {
+		options.DefaultNamespaces = map[string]cache.Config{of.namespace: {}}
+	}
+	seen, err := cache.New(config, options)
+	if err != nil {
+		return nil, fmt.Errorf("make a client for %s: %w", config.Host, err)
+	}
+	e.Reader = seen
+	return e, e.start(ctx, seen, append([]client.Object{&v1alpha1.Rollout{}}, of.kinds...))
+}
+
+// start asks for all kinds, and waits until each was answered.
+func (e *eye) start(ctx context.Context, seen cache.Cache, kinds []client.Object) error {
+	for _, kind := range kinds {
+		informer, err := seen.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watch %T: %w", kind, err)
+		}
+		if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    func(any) { e.tell() },
+			UpdateFunc: func(any, any) { e.tell() },
+			DeleteFunc: func(any) { e.tell() },
+		}); err != nil {
+			return fmt.Errorf("watch %T: %w", kind, err)
+		}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- seen.Start(ctx) }()
+	if !seen.WaitForCacheSync(ctx) {
+		return errors.Join(ctx.Err(), <-ended)
+	}
+	e.tell()
+	return nil
+}
+
+// tell says that there is something new. What nobody has looked at yet needs to be told once only.
+func (e *eye) tell() {
+	select {
+	case e.changed <- struct{}{}:
+	default:
+	}
+}
+
+// trouble says why nothing is heard of the API server; nil while all is well.
+func (e *eye) trouble() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lost
+}
+
+func (e *eye) hear(err error) {
+	e.mu.Lock()
+	news := (err == nil) != (e.lost == nil)
+	e.lost = err
+	e.mu.Unlock()
+	if news {
+		e.tell()
+	}
+}
+
+// listener hears whether the API server answers.
+type listener struct {
+	next http.RoundTripper
+	eye  *eye
+}
+
+// RoundTrip sends a request on.
+func (l *listener) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := l.next.RoundTrip(request)
+	switch {
+	case request.Context().Err() != nil:
+	case err != nil:
+		l.eye.hear(err)
+	case response.StatusCode >= http.StatusInternalServerError, response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusForbidden:
+		l.eye.hear(fmt.Errorf("the API server answers %s", response.Status))
+	default:
+		l.eye.hear(nil)
+	}
+	return response, err
+}
+
+// visible are those kinds that the user may list in a namespace: others can't be watched.
+func visible(ctx context.Context, api client.Client, namespace string, kinds ...client.ObjectList) (map[client.ObjectList]bool, error) {
+	may := map[client.ObjectList]bool{}
+	for _, kind := range kinds {
+		err := api.List(ctx, kind, client.InNamespace(namespace), client.Limit(1))
+		if err != nil && !apierrors.IsForbidden(err) {
+			return nil, fmt.Errorf("list %T in namespace %s: %w", kind, namespace, err)
+		}
+		may[kind] = err == nil
+	}
+	return may, nil
+}
+
+// unseen says whether an error means that the user may not see what was asked for.
+func unseen(err error) bool {
+	var uncached *cache.ErrResourceNotCached
+	return apierrors.IsForbidden(err) || errors.As(err, &uncached)
+}
+
+// gone says whether the Rollout isn't there any more.
+func gone(err error) bool { return apierrors.IsNotFound(err) }
+
+// keyOf names a Rollout.
+func keyOf(found metav1.Object) client.ObjectKey {
+	return client.ObjectKey{Namespace: found.GetNamespace(), Name: found.GetName()}
+}

@@ -1,0 +1,225 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// goal is what status waits for.
+type goal struct {
+	// what is promoted, healthy, approval or step; empty asks how things are, and waits for nothing.
+	what string
+	// step is the number of the step, from 1, or its name.
+	step string
+	// revision and commit name the version that is meant, by their beginnings. Without both, it is whatever is under way.
+	revision, commit string
+	// patient waits also while a person is asked.
+	patient bool
+}
+
+// The goals.
+const (
+	goalPromoted = "promoted"
+	goalHealthy  = "healthy"
+	goalApproval = "approval"
+	goalStep     = "step"
+)
+
+// judge tells how far a Rollout is from a goal. It remembers which candidate it saw, so that one that is withdrawn isn't taken
+// for one that is promoted.
+type judge struct {
+	goal
+	seen string
+}
+
+// ruling is what a judge says: what is so, and when that is final, the code to exit with.
+type ruling struct {
+	final bool
+	code  int
+	say   string
+}
+
+func final(code int, format string, args ...any) ruling {
+	return ruling{final: true, code: code, say: fmt.Sprintf(format, args...)}
+}
+
+func notYet(format string, args ...any) ruling { return ruling{say: fmt.Sprintf(format, args...)} }
+
+// rule looks at a Rollout, and at its workload where that may be seen.
+func (j *judge) rule(r *v1alpha1.Rollout, workload *appsv1.Deployment) ruling {
+	if r.DeletionTimestamp != nil {
+		return final(ExitError, "is being deleted")
+	}
+	if why := behind(r, workload); why != "" {
+		return notYet("%s", why)
+	}
+	named := j.revision != "" || j.commit != ""
+	incumbent, candidate := r.Status.Incumbent, r.Status.Candidate
+	switch {
+	case candidate != nil && (!named || j.means(candidate)):
+		j.seen = candidate.Revision
+		return j.underWay(r, candidate)
+	case incumbent != nil && j.means(incumbent), incumbent != nil && !named && (j.seen == "" || j.seen == incumbent.Revision):
+		return j.serving(r, incumbent)
+	case j.seen != "" && candidate != nil:
+		return final(ExitError, "%s was superseded by %s", j.seen, candidate.Revision)
+	case j.seen != "" && incumbent != nil:
+		return final(ExitRolledBack, "%s was withdrawn: all traffic is on %s", j.seen, incumbent.Revision)
+	}
+	return notYet("%s is not under way yet", strings.TrimSpace("revision "+j.revision+" "+j.commit))
+}
+
+// means says whether the goal names that revision.
+func (j *judge) means(r *v1alpha1.RevisionStatus) bool {
+	if j.revision == "" && j.commit == "" {
+		return false
+	}
+	return strings.HasPrefix(r.Revision, j.revision) && strings.HasPrefix(r.Commit, j.commit)
+}
+
+// behind says why the status doesn't tell of the newest version yet; empty where it does.
+func behind(r *v1alpha1.Rollout, workload *appsv1.Deployment) string {
+	switch {
+	case r.Status.State == "":
+		return "nothing has looked at it yet"
+	case r.Status.ObservedGeneration != r.Generation:
+		return "its spec changed, and was not looked at yet"
+	case r.Status.State == v1alpha1.StateIdle && r.Status.Hold == v1alpha1.HoldAdmission && workload != nil && workload.Spec.Paused:
+		// The write that changed the template held the workload.
+		return "a new version is there, and was not looked at yet"
+	}
+	return ""
+}
+
+// underWay rules on a candidate.
+func (j *judge) underWay(r *v1alpha1.Rollout, candidate *v1alpha1.RevisionStatus) ruling {
+	state, stalled := r.Status.State, stalledMessage(r)
+	switch {
+	case candidate.Failed != "":
+		return final(ExitRolledBack, "%s was rolled back: %s", candidate.Revision, candidate.Failed)
+	case state == v1alpha1.StateRolledBack, state == v1alpha1.StateRollingBack:
+		return final(ExitRolledBack, "%s was rolled back%s", candidate.Revision, said(stalled))
+	case state == v1alpha1.StateStalled && setBack(r):
+		return final(ExitRolledBack, "%s", stalled)
+	case state == v1alpha1.StateStalled:
+		return final(ExitError, "stalled: %s", stalled)
+	case j.what == goalApproval && waitsForApproval(r):
+		return final(ExitReached, "%s waits for approval in step %s", candidate.Revision, r.Status.Step.Position)
+	case j.what == goalStep && j.isPast(r):
+		return final(ExitReached, "%s is in step %s", candidate.Revision, place(r))
+	}
+	if asked := asksPeople(r); asked != "" && !j.patient {
+		return final(ExitWaiting, "%s waits for a person: %s", candidate.Revision, asked)
+	}
+	return notYet("%s", progressText(r, candidate))
+}
+
+// serving rules on a revision that is the incumbent.
+func (j *judge) serving(r *v1alpha1.Rollout, incumbent *v1alpha1.RevisionStatus) ruling {
+	under := j.seen != "" || j.revision != "" || j.commit != ""
+	switch {
+	case j.what == "" && r.Status.State == v1alpha1.StateStalled, j.what == goalHealthy && r.Status.State == v1alpha1.StateStalled:
+		return final(ExitError, "stalled: %s", stalledMessage(r))
+	case j.what == goalHealthy && r.Status.State != v1alpha1.StateIdle:
+		return notYet("%s serves; %s", incumbent.Revision, waits(r))
+	case j.what == goalApproval && under:
+		return final(ExitError, "%s serves already: it asks for no approval", incumbent.Revision)
+	case j.what == goalStep && under:
+		return final(ExitReached, "%s is past all steps", incumbent.Revision)
+	case j.what == goalApproval, j.what == goalStep:
+		return final(ExitError, "no rollout is under way: %s serves", incumbent.Revision)
+	case r.Status.State == v1alpha1.StatePromoting, r.Status.State == v1alpha1.StateSuspended:
+		return final(ExitReached, "%s is promoted; %s", incumbent.Revision, waits(r))
+	}
+	return final(ExitReached, "%s serves all traffic", incumbent.Revision)
+}
+
+// isPast says whether the present step is the goal's, with its traffic taken, or a later one.
+func (j *judge) isPast(r *v1alpha1.Rollout) bool {
+	if r.Status.State == v1alpha1.StatePromoting {
+		return true
+	}
+	step, wanted := r.Status.Step, stepNumber(r, j.step)
+	if step == nil || wanted == 0 {
+		return false
+	}
+	return int(step.Index)+1 > wanted || (int(step.Index)+1 == wanted && step.Since != nil)
+}
+
+// stepNumber is the number of a step, from 1, by number or name; zero where there is no such step.
+func stepNumber(r *v1alpha1.Rollout, step string) int {
+	for i := range r.Spec.Steps {
+		if step == fmt.Sprint(i+1) || (step != "" && step == r.Spec.Steps[i].Name) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// setBack says whether the candidate lost its traffic, though it isn't to blame.
+func setBack(r *v1alpha1.Rollout) bool {
+	for _, c := range r.Status.Conditions {
+		if c.Type == v1alpha1.ConditionStalled {
+			return r.Status.Step == nil && (c.Reason == v1alpha1.ReasonRouteNotTaken || c.Reason == v1alpha1.ReasonMisrouted || c.Reason == v1alpha1.ReasonSetBack)
+		}
+	}
+	return false
+}
+
+func stalledMessage(r *v1alpha1.Rollout) string {
+	for _, c := range r.Status.Conditions {
+		if c.Type == v1alpha1.ConditionStalled {
+			return c.Message
+		}
+	}
+	return ""
+}
+
+// asksPeople says what people are asked for, where nothing else keeps the rollout; empty where something does.
+func asksPeople(r *v1alpha1.Rollout) string {
+	switch {
+	case r.Status.Paused != nil, r.Status.State == v1alpha1.StatePaused, r.Status.State == v1alpha1.StateSuspended:
+		return r.Status.WaitingFor
+	case !waitsForApproval(r):
+		return ""
+	}
+	for _, gate := range r.Status.Gates {
+		if !gate.Open && gate.Name != "approval" {
+			return ""
+		}
+	}
+	return r.Status.WaitingFor
+}
+
+// place names the present step.
+func place(r *v1alpha1.Rollout) string {
+	if r.Status.Step == nil {
+		return string(r.Status.State)
+	}
+	return strings.TrimSpace(r.Status.Step.Position + " " + r.Status.Step.Name)
+}
+
+// progressText tells how far a candidate is.
+func progressText(r *v1alpha1.Rollout, candidate *v1alpha1.RevisionStatus) string {
+	line := candidate.Revision + " "
+	if r.Status.Step == nil {
+		return line + waits(r)
+	}
+	line += "is in step " + place(r)
+	if r.Status.Traffic != nil {
+		line += " (" + r.Status.Traffic.Asked + ")"
+	}
+	return line + ", " + waits(r)
+}
+
+// waits tells what a Rollout waits for.
+func waits(r *v1alpha1.Rollout) string {
+	if r.Status.WaitingFor == "" {
+		return "is " + string(r.Status.State)
+	}
+	return "waits for " + r.Status.WaitingFor
+}

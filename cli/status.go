@@ -1,0 +1,240 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// asking is what status was asked for.
+type asking struct {
+	out     output
+	goal    goal
+	wanted  string
+	timeout time.Duration
+}
+
+const statusLong = `Say in a line how a rollout is, or wait until it is as asked, for scripts and CI.
+
+--for=promoted     the version serves all traffic
+--for=healthy      it does, and nothing is under way any more
+--for=step=N       it is in step N (a number from 1, or a name) with its traffic taken, or further
+--for=approval     it waits for approval
+
+The version that is meant is the one that is under way. A CI that just changed the workload, or git, names it with --commit or --revision:
+else it may be told of the one before, where Weighlock has not seen the new one yet. (Where the admission policy holds workloads, a
+change is noticed without that.) Both are given by their beginnings.
+
+A rollout that waits for a person (approval, and nothing else; a pause; a deadline that is over) ends the waiting, as only that person
+can go on; with --wait-for-people it doesn't.
+
+Exit codes:
+  0  reached; without --for: all is well, or under way
+  1  an error, or what was asked for can't be reached any more
+  2  wrong usage
+  3  the version was rolled back, or withdrawn
+  4  it waits for a person
+  5  the time was over first`
+
+// newStatusCommand tells how a rollout is, or waits.
+func newStatusCommand(s *session) *cobra.Command {
+	a := &asking{}
+	cmd := &cobra.Command{
+		Use:   "status [NAME]",
+		Short: "Say how a rollout is, or wait until it is as asked",
+		Long:  statusLong,
+		Example: `  # In CI, after the push: has the commit gone live?
+  kubectl weighlock status checkout --for=promoted --commit "$GIT_COMMIT" --wait-for-people --timeout 1h
+
+  # Wait until a person is asked.
+  kubectl weighlock status checkout --for=approval --timeout 10m
+
+  # How is it now?
+  kubectl weighlock status checkout`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: s.completeRollout,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.check(); err != nil {
+				return err
+			}
+			found, err := s.rollout(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			return s.status(cmd.Context(), a, found)
+		},
+	}
+	a.out.bind(cmd, "")
+	flags := cmd.Flags()
+	flags.StringVar(&a.wanted, "for", "", "What to wait for: promoted, healthy, approval or step=N.")
+	flags.DurationVar(&a.timeout, "timeout", 0, "How long to wait, such as 10m. Zero waits as long as it takes.")
+	flags.StringVar(&a.goal.revision, "revision", "", "The revision that is meant, as status.candidate.revision has it, or its beginning.")
+	flags.StringVar(&a.goal.commit, "commit", "", "The commit that is meant, where a GitSource brings it, or its beginning.")
+	flags.BoolVar(&a.goal.patient, "wait-for-people", false, "Go on waiting while a person is asked.")
+	// These fail only where a flag isn't there.
+	_ = cmd.RegisterFlagCompletionFunc("for", s.completeGoal)
+	_ = cmd.RegisterFlagCompletionFunc("revision", s.completeRevision)
+	_ = cmd.RegisterFlagCompletionFunc("commit", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("timeout", cobra.NoFileCompletions)
+	return cmd
+}
+
+// check reads the flags.
+func (a *asking) check() error {
+	if err := a.out.check(); err != nil {
+		return err
+	}
+	what, step, isStep := strings.Cut(a.wanted, "=")
+	a.goal.what, a.goal.step = what, step
+	known := []string{"", goalPromoted, goalHealthy, goalApproval}
+	switch {
+	case isStep && (what != goalStep || step == ""), !isStep && !slices.Contains(known, what):
+		return usagef("--for=%s is unknown: it is promoted, healthy, approval or step=N", a.wanted)
+	case a.timeout < 0:
+		return usagef("--timeout %s is below zero", a.timeout)
+	case a.timeout > 0 && what == "":
+		return usagef("--timeout goes with --for, which says what to wait for")
+	}
+	return nil
+}
+
+// status tells how a Rollout is, or waits.
+func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout) error {
+	if a.goal.what == goalStep && stepNumber(found, a.goal.step) == 0 {
+		return usagef("Rollout %s has no step %s, but %s", found.Name, a.goal.step, strings.Join(stepNames(found), ", "))
+	}
+	j := &judge{goal: a.goal}
+	if a.goal.what == "" {
+		api, err := s.client()
+		if err != nil {
+			return err
+		}
+		return s.conclude(a, found, j.rule(found, workloadOf(ctx, api, found)))
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ctx, expired := s.expire(ctx, a.timeout)
+	e, err := s.openWithWorkload(ctx, found)
+	if err != nil {
+		return s.late(err, expired, a, found)
+	}
+	var last ruling
+	err = s.each(ctx, e, func() (bool, error) {
+		now := &v1alpha1.Rollout{}
+		if err := e.Get(ctx, keyOf(found), now); err != nil {
+			if gone(err) {
+				return true, fmt.Errorf("Rollout %s/%s is deleted", found.Namespace, found.Name)
+			}
+			return true, fmt.Errorf("get Rollout %s/%s: %w", found.Namespace, found.Name, err)
+		}
+		found = now
+		ruled := j.rule(now, workloadOf(ctx, e, now))
+		if ruled.final {
+			return true, s.conclude(a, now, ruled)
+		}
+		if ruled.say != last.say {
+			s.remark(a, now, ruled)
+		}
+		last = ruled
+		return false, nil
+	})
+	return s.late(err, expired, a, found)
+}
+
+// late turns the end of the time into an error that says so.
+func (s *session) late(err error, expired func() bool, a *asking, found *v1alpha1.Rollout) error {
+	if err == nil || !expired() {
+		return err
+	}
+	return &exitError{code: ExitTimeout, err: fmt.Errorf("%s is not %s after %s: %s", found.Name, a.wanted, a.timeout, waits(found))}
+}
+
+// expire ends a context after a time, by the session's clock; zero never does.
+func (s *session) expire(ctx context.Context, after time.Duration) (context.Context, func() bool) {
+	if after == 0 {
+		return ctx, func() bool { return false }
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	timer := s.clock.NewTimer(after)
+	go func() {
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+		case <-timer.C():
+			stop(context.DeadlineExceeded)
+		}
+	}()
+	return ctx, func() bool { return context.Cause(ctx) == context.DeadlineExceeded } //nolint:errorlint // the very error that was given.
+}
+
+// openWithWorkload sees a Rollout, and its workload where the user may.
+func (s *session) openWithWorkload(ctx context.Context, found *v1alpha1.Rollout) (*eye, error) {
+	api, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	deployments := &appsv1.DeploymentList{}
+	may, err := visible(ctx, api, found.Namespace, deployments)
+	if err != nil {
+		return nil, err
+	}
+	of := sight{namespace: found.Namespace, name: found.Name}
+	if may[deployments] {
+		of.kinds = append(of.kinds, &appsv1.Deployment{})
+	}
+	return s.open(ctx, of)
+}
+
+// workloadOf is the workload, or nil where it isn't there or may not be seen.
+func workloadOf(ctx context.Context, api client.Reader, r *v1alpha1.Rollout) *appsv1.Deployment {
+	workload := &appsv1.Deployment{}
+	if err := api.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: r.Spec.Workload.Name}, workload); err != nil {
+		return nil
+	}
+	return workload
+}
+
+// remark tells how it goes while waiting: to people, where the output is for programs.
+func (s *session) remark(a *asking, r *v1alpha1.Rollout, ruled ruling) {
+	line := clean(r.Name + ": " + ruled.say)
+	if !a.out.isOwn() {
+		fmt.Fprintln(s.ErrOut, line)
+		return
+	}
+	s.line("%s", line)
+}
+
+// conclude tells the end of it, and gives the code to exit with.
+func (s *session) conclude(a *asking, r *v1alpha1.Rollout, ruled ruling) error {
+	s.remark(a, r, ruled)
+	if !a.out.isOwn() {
+		if err := a.out.object(s, r); err != nil {
+			return err
+		}
+	}
+	return exitWith(ruled.code)
+}
+
+// stepNames lists the steps of a Rollout as --for=step= takes them.
+func stepNames(r *v1alpha1.Rollout) []string {
+	list := make([]string, 0, len(r.Spec.Steps))
+	for i := range r.Spec.Steps {
+		name := fmt.Sprint(i + 1)
+		if r.Spec.Steps[i].Name != "" {
+			name += " (" + r.Spec.Steps[i].Name + ")"
+		}
+		list = append(list, name)
+	}
+	if len(list) == 0 {
+		return []string{"none at all"}
+	}
+	return list
+}

@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// errGone says that what was watched is deleted.
+var errGone = errors.New("deleted")
+
+// watchRollout shows a Rollout whenever something of it changes.
+func (s *session) watchRollout(ctx context.Context, out *output, found *v1alpha1.Rollout) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	of := sight{namespace: found.Namespace, name: found.Name}
+	if out.isOwn() && s.canRepaint() {
+		kinds, err := s.kindsOfTree(ctx, found.Namespace)
+		if err != nil {
+			return err
+		}
+		of.kinds = kinds
+	}
+	e, err := s.open(ctx, of)
+	if err != nil {
+		return err
+	}
+	if len(of.kinds) > 0 || (out.isOwn() && s.canRepaint()) {
+		return s.repaint(ctx, e, func(ctx context.Context) (frame, error) {
+			now := &v1alpha1.Rollout{}
+			if err := e.Get(ctx, keyOf(found), now); err != nil {
+				return nil, lookError(err, found)
+			}
+			view, err := s.picture(ctx, e, out, now)
+			if err != nil {
+				return nil, err
+			}
+			return func(p palette, width int, at time.Time) []string {
+				view.now = at
+				return view.draw(p, width)
+			}, nil
+		})
+	}
+	return s.printChanges(ctx, e, out, keyOf(found))
+}
+
+// lookError tells a Rollout that is gone from one that can't be read.
+func lookError(err error, found *v1alpha1.Rollout) error {
+	if gone(err) {
+		return errGone
+	}
+	return fmt.Errorf("get Rollout %s/%s: %w", found.Namespace, found.Name, err)
+}
+
+// kindsOfTree are those that a tree is made of besides the Rollout, as far as the user may see them.
+func (s *session) kindsOfTree(ctx context.Context, namespace string) ([]client.Object, error) {
+	api, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	deployments, pods := &appsv1.DeploymentList{}, &corev1.PodList{}
+	may, err := visible(ctx, api, namespace, deployments, pods)
+	if err != nil {
+		return nil, err
+	}
+	var kinds []client.Object
+	if may[deployments] {
+		kinds = append(kinds, &appsv1.Deployment{})
+	}
+	if may[pods] {
+		kinds = append(kinds, &corev1.Pod{})
+	}
+	return kinds, nil
+}
+
+// canRepaint says whether the output is a terminal that can be painted on in place.
+func (s *session) canRepaint() bool { return s.onTerminal() && s.getenv("TERM") != "dumb" }
+
+// printChanges prints a line, or the object, for each change of a Rollout.
+func (s *session) printChanges(ctx context.Context, e *eye, out *output, key client.ObjectKey) error {
+	said, version := "", ""
+	return s.each(ctx, e, func() (bool, error) {
+		now := &v1alpha1.Rollout{}
+		switch err := e.Get(ctx, key, now); {
+		case gone(err):
+			s.line("%s: deleted", key.Name)
+			return true, nil
+		case err != nil:
+			return true, fmt.Errorf("get Rollout %s: %w", key, err)
+		}
+		if !out.isOwn() {
+			if now.ResourceVersion == version {
+				return false, nil
+			}
+			version = now.ResourceVersion
+			return false, out.object(s, now)
+		}
+		if line := changeLine(s.palette(), now); line != said {
+			said = line
+			s.line("%s  %s", s.clock.Now().Format(time.TimeOnly), line)
+		}
+		return false, nil
+	})
+}
+
+// each calls look whenever something has changed, until it says that it has seen enough. It tells people when the API server can't be
+// heard, and when it can again.
+func (s *session) each(ctx context.Context, e *eye, look func() (done bool, err error)) error {
+	lost := false
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-e.changed:
+		}
+		trouble := e.trouble()
+		switch {
+		case trouble != nil && !lost:
+			fmt.Fprintf(s.ErrOut, "the API server can't be heard, trying again: %v\n", trouble)
+		case trouble == nil && lost:
+			fmt.Fprintln(s.ErrOut, "the API server answers again")
+		}
+		lost = trouble != nil
+		if done, err := look(); done || err != nil {
+			return err
+		}
+	}
+}
+
+// changeLine is a Rollout in a line, for logs: what changes often, such as the share that was measured, is left out.
+func changeLine(p palette, r *v1alpha1.Rollout) string {
+	_, code := stateMark(p, r)
+	line := text{{text: r.Name, code: bold}, {text: ": "}, {text: stateName(r), code: code}}
+	if step := r.Status.Step; step != nil {
+		place := ", step " + step.Position
+		if step.Name != "" {
+			place += " " + step.Name
+		}
+		if r.Status.Traffic != nil {
+			place += " (" + r.Status.Traffic.Asked + ")"
+		}
+		line = line.and(span{text: place})
+	}
+	if c := r.Status.Candidate; c != nil {
+		line = line.and(span{text: ", candidate " + c.Revision})
+	}
+	if why := why(r); why != "" {
+		line = line.and(span{text: ": " + why})
+	}
+	return line.paint(p)
+}
+
+// why tells what a Rollout waits for, or why it stands where it does.
+func why(r *v1alpha1.Rollout) string {
+	switch {
+	case r.Status.Candidate != nil && r.Status.Candidate.Failed != "":
+		return r.Status.Candidate.Failed
+	case r.Status.State == v1alpha1.StateStalled:
+		for _, c := range r.Status.Conditions {
+			if c.Type == v1alpha1.ConditionStalled {
+				return c.Message
+			}
+		}
+	case r.Status.WaitingFor != "":
+		return "waits for " + r.Status.WaitingFor
+	}
+	return ""
+}
