@@ -1,6 +1,8 @@
 package v1alpha1_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -149,5 +151,51 @@ func TestApproval_AsksForOnePersonByDefault(t *testing.T) {
 	approval, _ := steps[0].(map[string]any)["approval"].(map[string]any)
 	if approval["quorum"] != int64(1) {
 		t.Errorf("approval is %v, want a quorum of 1", approval)
+	}
+}
+
+// What people copy must be taken.
+func TestExamples_AreTakenByTheAPIServer(t *testing.T) {
+	files, err := filepath.Glob("../../examples/*/git/rollout.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found no examples (%v)", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(filepath.Dir(filepath.Dir(file))), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := admit(t.Context(), object(t, string(text), `{}`)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestPage_ShowsWhatIsTaken(t *testing.T) {
+	blocks := 0
+	for _, page := range []string{"../../docs/people.md", "../../examples/approval/README.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range strings.Split(string(text), "```yaml\n")[1:] {
+			block, _, _ = strings.Cut(block, "```")
+			valid, changes := block, `{}`
+			switch {
+			case strings.HasPrefix(strings.TrimSpace(block), "- "):
+				valid, changes = validRollout, "steps:\n"+block
+			case !strings.Contains(block, "weighlock.dev/v1alpha1"):
+				continue // of Kubernetes itself
+			}
+			blocks++
+			if err := admit(t.Context(), object(t, valid, changes)); err != nil {
+				t.Errorf("%s: %v in\n%s", page, err, block)
+			}
+		}
+	}
+	if blocks < 3 {
+		t.Errorf("found %d blocks", blocks)
 	}
 }

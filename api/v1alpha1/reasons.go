@@ -54,7 +54,6 @@ const (
 
 // Reasons of events that are no reasons of conditions.
 const (
-	ReasonAborted            = "Aborted"
 	ReasonApproved           = "Approved"
 	ReasonDecisionRejected   = "DecisionRejected"
 	ReasonDecisionSuperseded = "DecisionSuperseded"
