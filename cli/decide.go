@@ -180,6 +180,6 @@ func (d *decide) outcome(rollout *v1alpha1.Rollout, settled *v1alpha1.Decision) 
 		return fmt.Errorf("can't %s: %s", deed(rollout, settled), settled.Status.Message)
 	}
 	return &exitError{code: ExitTimeout, err: fmt.Errorf(
-		"Weighlock has not answered in %s. Decision %s stands and waits: see it with kubectl -n %s get decision %s, and whether Weighlock runs with kubectl get pods -A -l app.kubernetes.io/name=weighlock",
+		"no answer from Weighlock in %s: decision %s stands and waits. See it with kubectl -n %s get decision %s, and whether Weighlock runs with kubectl get pods -A -l app.kubernetes.io/name=weighlock",
 		d.timeout, settled.Name, settled.Namespace, settled.Name)}
 }

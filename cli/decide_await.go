@@ -27,7 +27,7 @@ func (d *decide) await(ctx context.Context, api client.WithWatch, made *v1alpha1
 		changes, err := api.Watch(ctx, &v1alpha1.DecisionList{}, client.InNamespace(made.Namespace),
 			client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", made.Name)})
 		if apierrors.IsForbidden(err) {
-			return nil, fmt.Errorf("Decision %s is made, but you may not see what becomes of it: %w", made.Name, err)
+			return nil, fmt.Errorf("decision %s is made, but you may not see what becomes of it: %w", made.Name, err)
 		}
 		if err == nil {
 			var done bool

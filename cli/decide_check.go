@@ -53,7 +53,7 @@ func objectToApproval(rollout *v1alpha1.Rollout, by decision.Author) error {
 	gate := presentApproval(rollout)
 	if gate == nil {
 		for i := range rollout.Spec.Steps {
-			if rollout.Spec.Steps[i].Approval != nil && (status.Step == nil || int32(i) > status.Step.Index) { //nolint:gosec // At most 50.
+			if rollout.Spec.Steps[i].Approval != nil && (status.Step == nil || int32(i) > status.Step.Index) {
 				return fmt.Errorf("%s: nothing asks for approval yet, step %s will: %s", name, position(rollout, i), standing(rollout))
 			}
 		}

@@ -31,20 +31,40 @@ func (o *object) checkAnalysis(rollout *v1alpha1.Rollout, templates map[key]*v1a
 		return nil
 	}
 	known := spec.DeepCopy()
-	get := func(name string) (*v1alpha1.AnalysisTemplate, error) { return templates[key{o.namespace(), name}], nil }
 	// Fields are told by their index, so that a template which is left out must not move the others.
 	known.Templates = nil
 	if !slices.ContainsFunc(spec.Templates, func(named v1alpha1.TemplateReference) bool {
-		found, _ := get(named.Name)
-		return found == nil
+		return o.template(templates, named.Name) == nil
 	}) {
 		known.Templates = spec.Templates
 	}
-	resolved, err := template.Resolve(*known, get)
+	resolved, err := template.Resolve(*known, func(name string) (*v1alpha1.AnalysisTemplate, error) {
+		return o.template(templates, name), nil
+	})
 	if err == nil {
 		err = resolved.Explain(try(resolved.Analysis, rollout))
 	}
 	return o.wrong(err, func(field string) string { return field })
+}
+
+// template is one that the Rollout names: in its own folder or, where it is in one other only, there; nil when there is none, or several.
+func (o *object) template(templates map[key]*v1alpha1.AnalysisTemplate, name string) *v1alpha1.AnalysisTemplate {
+	wanted := o.key()
+	wanted.name = name
+	if own := templates[wanted]; own != nil {
+		return own
+	}
+	var found *v1alpha1.AnalysisTemplate
+	for at, template := range templates {
+		if at.namespace != wanted.namespace || at.name != name {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = template
+	}
+	return found
 }
 
 // try asks what a Rollout's controller would ask, of nobody.

@@ -40,14 +40,22 @@ func (o *object) check() ([]Finding, error) {
 		if meta.Namespace == "" {
 			meta.Namespace = metav1.NamespaceDefault
 		}
+		if meta.Name == "" && meta.GenerateName != "" {
+			meta.Name = meta.GenerateName + "name" // The API server makes one first of all.
+		}
 		problems = metavalidation.ValidateObjectMeta(meta, true, metavalidation.NameIsDNSSubdomain, field.NewPath("metadata"))
 	}
 	problems = append(problems, validation.ValidateCustomResource(nil, o.content, rules.schema)...)
 	problems = append(problems, listtype.ValidateListSetsAndMaps(nil, rules.structure, o.content)...)
-	if !slices.ContainsFunc(problems, blocks) {
-		// The context is for cancelling only.
-		byExpression, _ := rules.expressions.Validate(context.Background(), nil, rules.structure, o.content, nil, celconfig.RuntimeCELCostBudget)
-		problems = append(problems, byExpression...)
+	blocked := slices.ContainsFunc(problems, blocks)
+	// The context is for cancelling only.
+	byExpression, _ := rules.expressions.Validate(context.Background(), nil, rules.structure, o.content, nil, celconfig.RuntimeCELCostBudget)
+	for _, problem := range byExpression {
+		// The API server doesn't try the expressions when the object isn't of the right shape. Here they are, so that all is told at once, but for
+		// those that can't be worked out then.
+		if !blocked || !strings.Contains(problem.Detail, "evaluating rule: ") || strings.HasSuffix(problem.Detail, notRE2) {
+			problems = append(problems, problem)
+		}
 	}
 	for _, problem := range problems {
 		found = append(found, o.explain(problem))
@@ -72,7 +80,7 @@ func (o *object) checkMeta() (*metav1.ObjectMeta, []Finding) {
 	return meta, found
 }
 
-// blocks says whether rules written as expressions aren't tried: the object isn't even of the right shape.
+// blocks says whether the object isn't even of the right shape, so that rules written as expressions may fail for that alone.
 func blocks(problem *field.Error) bool {
 	switch problem.Type { //nolint:exhaustive // All others are about values.
 	case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong, field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid:

@@ -2,18 +2,20 @@ package lint
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
-// key names an object in its namespace.
+// key names an object in its namespace, among those of a folder: others are most likely for another cluster.
 type key struct {
-	namespace, name string
+	folder, namespace, name string
 }
 
-func (o *object) key() key { return key{o.namespace(), o.name()} }
+func (o *object) key() key { return key{filepath.Dir(o.file), o.namespace(), o.name()} }
 
 // compare finds what only Weighlock knows of objects which the API server would take, some of it by looking at several of them.
 func compare(objects []*object) []Finding {
@@ -21,7 +23,7 @@ func compare(objects []*object) []Finding {
 	names := map[string]*object{}
 	templates := map[key]*v1alpha1.AnalysisTemplate{}
 	for _, one := range objects {
-		id := fmt.Sprintf("%s %s", one.kind.Kind, one.key())
+		id := fmt.Sprintf("%s %v", one.kind.Kind, one.key())
 		if first := names[id]; first != nil && one.name() != "" {
 			findings = append(findings, one.finding(Error, "metadata.name", "is there twice: the other one is in "+first.at("metadata.name")))
 		}
@@ -30,12 +32,16 @@ func compare(objects []*object) []Finding {
 			templates[one.key()] = template
 		}
 	}
-	claims := map[string]*object{}
+	claims := map[key]*object{}
 	for _, one := range objects {
 		switch one.kind.Kind {
 		case "Rollout":
 			rollout := &v1alpha1.Rollout{}
 			if !one.into(rollout) {
+				continue
+			}
+			if wrong := one.checkNames(rollout); len(wrong) > 0 {
+				findings = append(findings, wrong...)
 				continue
 			}
 			findings = append(findings, one.claim(rollout, claims)...)
@@ -59,13 +65,25 @@ func (o *object) at(field string) string {
 	return fmt.Sprintf("%s:%d", there.File, there.Line)
 }
 
+// checkNames finds names that no object can have.
+func (o *object) checkNames(rollout *v1alpha1.Rollout) []Finding {
+	var findings []Finding
+	if wrong := validation.IsDNS1123Subdomain(rollout.Spec.Workload.Name); len(wrong) > 0 {
+		findings = append(findings, o.finding(Error, "spec.workload.name", fmt.Sprintf("is %q, which is no name of Kubernetes", rollout.Spec.Workload.Name)))
+	}
+	if wrong := validation.IsDNS1123Label(rollout.Spec.Service.Name); len(wrong) > 0 {
+		findings = append(findings, o.finding(Error, "spec.service.name", fmt.Sprintf("is %q, which is no name of Kubernetes", rollout.Spec.Service.Name)))
+	}
+	return findings
+}
+
 // claim finds Rollouts that want the same workload or Service: the second would be stalled.
-func (o *object) claim(rollout *v1alpha1.Rollout, claims map[string]*object) []Finding {
+func (o *object) claim(rollout *v1alpha1.Rollout, claims map[key]*object) []Finding {
 	var findings []Finding
 	for field, wanted := range map[string]string{
 		"spec.workload.name": "the workload " + rollout.Spec.Workload.Name, "spec.service.name": "the Service " + rollout.Spec.Service.Name,
 	} {
-		id := rollout.Namespace + " " + wanted
+		id := key{filepath.Dir(o.file), rollout.Namespace, wanted}
 		first := claims[id]
 		if first == nil {
 			claims[id] = o

@@ -1,7 +1,9 @@
 package lint
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -26,7 +28,7 @@ type object struct {
 }
 
 // syntax is what the reader of YAML says of a fault.
-var syntax = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): (.*)`)
+var syntax = regexp.MustCompile(`^(?:parsing YAML: )?(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): (.*)`)
 
 // objects are Weighlock's in the file, and what keeps others from being found.
 func (f file) objects() ([]*object, []Finding) {
@@ -60,33 +62,48 @@ func split(text string) []document {
 
 // read reads a document. Those of others are left alone, even where they are no YAML at all, such as templates of charts: unless it was they that were named.
 func (f file) read(document document) ([]*object, []Finding) {
-	var node yamlv3.Node
-	if err := yamlv3.Unmarshal([]byte(document.text), &node); err != nil {
+	node, err := parseOne(document.text)
+	if err != nil {
 		if !f.asked && !strings.Contains(document.text, v1alpha1.GroupVersion.Group+"/") {
 			return nil, nil
 		}
 		return nil, []Finding{f.broken(document, err)}
 	}
-	root := inner(&node)
+	root := inner(node)
 	if root == nil || root.Kind != yamlv3.MappingNode || !mentions(root) {
 		return nil, nil
 	}
-	if twice := duplicates(root, ""); len(twice) > 0 {
-		for i := range twice {
-			twice[i].File, twice[i].Line = f.path, twice[i].Line+document.lines
-		}
-		return nil, twice
+	twice := duplicates(root, "")
+	for i := range twice {
+		twice[i].File, twice[i].Line = f.path, twice[i].Line+document.lines
 	}
 	// The values are those that kubectl sends: YAML 1.1, to which yes is a truth value.
 	body, err := yaml.YAMLToJSON([]byte(document.text))
 	if err != nil {
-		return nil, []Finding{f.broken(document, err)}
+		return nil, append(twice, f.broken(document, err))
 	}
 	var content map[string]any
 	if err := json.Unmarshal(body, &content); err != nil {
-		return nil, []Finding{f.broken(document, err)}
+		return nil, append(twice, f.broken(document, err))
 	}
-	return gather(&object{file: f.path, node: root, lines: document.lines, content: content}), nil
+	return gather(&object{file: f.path, node: root, lines: document.lines, content: content}), twice
+}
+
+// parseOne parses a text that holds one document, or none.
+func parseOne(text string) (*yamlv3.Node, error) {
+	decoder := yamlv3.NewDecoder(strings.NewReader(text))
+	var node, more yamlv3.Node
+	if err := decoder.Decode(&node); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("parsing YAML: %w", err)
+	}
+	err := decoder.Decode(&more)
+	switch {
+	case err == nil:
+		return nil, fmt.Errorf("line %d: a line --- is missing before this document", more.Line)
+	case !errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("parsing YAML: %w", err)
+	}
+	return &node, nil
 }
 
 // gather returns the object if it is Weighlock's, or those of them that a List holds.
@@ -170,7 +187,7 @@ func lineBefore(line, now int) string {
 
 // broken says where a document is no YAML.
 func (f file) broken(document document, err error) Finding {
-	finding := Finding{File: f.path, Line: document.lines + 1, Column: 1, Severity: Error, Message: "is no YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}
+	finding := Finding{File: f.path, Line: document.lines + 1, Column: 1, Severity: Error, Message: "is no YAML: " + strings.TrimPrefix(strings.TrimPrefix(err.Error(), "parsing YAML: "), "yaml: ")}
 	if match := syntax.FindStringSubmatch(err.Error()); match != nil {
 		line, _ := strconv.Atoi(match[1])
 		finding.Line, finding.Message = document.lines+max(line, 1), "is no YAML: "+match[2]

@@ -120,7 +120,7 @@ func notePatches(folder string, patches map[string]bool) error {
 }
 
 func readFile(path string) ([]byte, error) {
-	opened, err := os.Open(path)
+	opened, err := os.Open(path) //nolint:gosec // It is the user's, who named it.
 	if err != nil {
 		return nil, fmt.Errorf("reading manifests: %w", err)
 	}

@@ -44,7 +44,7 @@ func (f Finding) String() string {
 		text += f.Object + ": "
 	}
 	if f.Field != "" {
-		text += f.Field + " "
+		text += f.Field + ": "
 	}
 	return text + f.Message
 }

@@ -8,6 +8,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
+// notRE2 is what the rule of a pattern says. It can't be worked out for what is none.
+const notRE2 = "regex must be an RE2 expression"
+
 // refine makes a finding of what a rule says. A rule about all steps is told of the step, and one about a pattern with what is wrong with it.
 func (o *object) refine(path, message string) Finding {
 	switch {
@@ -30,13 +33,13 @@ func (o *object) refine(path, message string) Finding {
 			}
 			seen[name] = true
 		}
-	case strings.HasSuffix(message, "regex must be an RE2 expression"):
+	case strings.HasSuffix(message, notRE2):
 		at, found := find(o.node, path)
 		if !found {
 			break
 		}
 		if _, err := regexp.Compile(at.value.Value); err != nil {
-			message += ": " + strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+			message = fmt.Sprintf("can't be %q: ", at.value.Value) + notRE2 + ": " + strings.TrimPrefix(err.Error(), "error parsing regexp: ")
 		}
 	}
 	return o.finding(Error, path, message)

@@ -95,12 +95,15 @@ func (e *unknownKindError) Error() string {
 	var kinds []string
 	for _, known := range e.known {
 		if known.Kind == e.kind.Kind {
-			return fmt.Sprintf("has no version %s: write %s", e.kind.Version, known.GroupVersion())
+			return fmt.Sprintf("can't be %q: write %s", e.kind.GroupVersion(), known.GroupVersion())
 		}
 		kinds = append(kinds, known.Kind)
 	}
 	slices.Sort(kinds)
-	return fmt.Sprintf("is no kind of %s: there are %s", e.kind.Group, strings.Join(kinds, ", "))
+	if meant := nearest(e.kind.Kind, kinds); meant != "" {
+		return fmt.Sprintf("can't be %q: %s may be meant", e.kind.Kind, meant)
+	}
+	return fmt.Sprintf("can't be %q: of %s there are %s", e.kind.Kind, e.kind.Group, strings.Join(kinds, ", "))
 }
 
 // field is where that is seen.

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weighlock/weighlock/cli/lint"
+)
+
+// newLintCommand finds what is wrong with manifests before they reach a cluster.
+func newLintCommand(s *session) *cobra.Command {
+	var format string
+	var strict bool
+	cmd := &cobra.Command{
+		Use:   "lint FILE|FOLDER|- ...",
+		Short: "Find what is wrong with manifests, without a cluster",
+		Long: `Find what is wrong with manifests of Weighlock: Rollouts, AnalysisTemplates, GitSources and Decisions. Each finding is told with file, line and column.
+
+It holds them against the rules of the API server, and against what Weighlock would refuse later: queries and selectors that can't be filled in, steps that
+the router can't do, two Rollouts of one workload. AnalysisTemplates are looked up among the files; those that aren't there are taken to be in the cluster.
+It asks no cluster. Other kinds are left alone, and so are the patches of kustomizations in folders, which are parts of objects.
+
+It exits with 1 where there are errors, or with --strict warnings, and else with 0.`,
+		Example: `  # All manifests of a folder and below.
+  kubectl weighlock lint deploy/
+
+  # What a kustomization comes to.
+  kubectl kustomize deploy/production | kubectl weighlock lint -
+
+  # For other programs.
+  kubectl weighlock lint -o json deploy/`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if !slices.Contains([]string{"text", "json"}, format) {
+				return usagef("--output %s is unknown: it is text or json", format)
+			}
+			report, err := lint.Check(args, s.In)
+			if err != nil {
+				return err
+			}
+			if err := s.printReport(&report, format); err != nil {
+				return err
+			}
+			if report.Errors() > 0 || strict && len(report.Findings) > 0 {
+				return exitWith(ExitError)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&format, "output", "o", "text", "How findings are written: text or json.")
+	cmd.Flags().BoolVar(&strict, "strict", false, "Fail for warnings too.")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// printReport writes findings, and sums up for people.
+func (s *session) printReport(report *lint.Report, format string) error {
+	if format == "json" {
+		encoder := json.NewEncoder(s.Out)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(report); err != nil {
+			return fmt.Errorf("write the findings: %w", err)
+		}
+		return nil
+	}
+	p := s.palette()
+	for _, finding := range report.Findings {
+		text := finding.String()
+		if finding.Severity == lint.Warning {
+			text = p.wait(text)
+		}
+		s.line("%s", text)
+	}
+	sum := fmt.Sprintf("%s of Weighlock in %s", counted(report.Objects, "object"), counted(report.Files, "file"))
+	switch errors := report.Errors(); {
+	case len(report.Findings) == 0 && report.Objects == 0:
+		fmt.Fprintln(s.ErrOut, "nothing to check: "+sum)
+	case len(report.Findings) == 0:
+		s.line("%s", p.good(sum+": no fault found"))
+	default:
+		fmt.Fprintf(s.ErrOut, "%s: %s, %s\n", sum, counted(errors, "error"), counted(len(report.Findings)-errors, "warning"))
+	}
+	return nil
+}
+
+// counted is a number of things.
+func counted(number int, thing string) string {
+	if number == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", number, thing)
+}
