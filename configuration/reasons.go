@@ -8,7 +8,7 @@ import (
 
 // reasons of events, sorted: those of Rollouts, and those of GitSources.
 var reasons = sorted([]string{
-	v1alpha1.ReasonAborted, v1alpha1.ReasonAdopted, v1alpha1.ReasonAdopting, v1alpha1.ReasonAlreadyClaimed, v1alpha1.ReasonApplyFailed,
+	v1alpha1.ReasonAdopted, v1alpha1.ReasonAdopting, v1alpha1.ReasonAlreadyClaimed, v1alpha1.ReasonApplyFailed,
 	v1alpha1.ReasonApprovalNeeded, v1alpha1.ReasonApproved, v1alpha1.ReasonAutoscalerNotGuardable, v1alpha1.ReasonCannotRunTwice,
 	v1alpha1.ReasonCompleted, v1alpha1.ReasonCopyChanged, v1alpha1.ReasonDeadlineOver, v1alpha1.ReasonDecisionRejected,
 	v1alpha1.ReasonDecisionSuperseded, v1alpha1.ReasonDeleting, v1alpha1.ReasonHastened, v1alpha1.ReasonHolding, v1alpha1.ReasonIdle,
