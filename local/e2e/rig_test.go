@@ -82,6 +82,8 @@ type rig struct {
 	example string
 	edit    *strings.Replacer
 	last    observe.View
+	// home is where kubectl keeps what it caches.
+	home string
 	// first is the version that is there when a test begins.
 	first shop.Version
 	// watched is called with each view; it may be nil.
@@ -90,7 +92,7 @@ type rig struct {
 
 func newRig(t *testing.T, namespace string) *rig {
 	t.Helper()
-	r := &rig{t: t, namespace: namespace, example: shop.Canary, edit: patient, first: shop.Version{Name: "1"}}
+	r := &rig{t: t, namespace: namespace, example: shop.Canary, edit: patient, first: shop.Version{Name: "1"}, home: t.TempDir()}
 	var err error
 	if r.observer, err = observe.New(running.Config, namespace, shop.Name, 80); err != nil {
 		t.Fatal(err)

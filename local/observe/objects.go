@@ -24,6 +24,10 @@ type Rollout struct {
 		Verdict            *Verdict    `json:"verdict,omitempty"`
 		AnalysisHistory    []Record    `json:"analysisHistory,omitempty"`
 		Hold               string      `json:"hold"`
+		Attempt            int64       `json:"attempt"`
+		Approval           *Approval   `json:"approval,omitempty"`
+		Paused             *Voice      `json:"paused,omitempty"`
+		Threads            []Thread    `json:"threads,omitempty"`
 		Conditions         []Condition `json:"conditions,omitempty"`
 	} `json:"status"`
 }
@@ -49,6 +53,51 @@ type Step struct {
 type Traffic struct {
 	Asked string `json:"asked"`
 	Taken bool   `json:"taken"`
+}
+
+// Approval is what a step's approval gate has, and lacks.
+type Approval struct {
+	Quorum int     `json:"quorum"`
+	Count  int     `json:"count"`
+	Given  []Voice `json:"given,omitempty"`
+}
+
+// Voice is what somebody said.
+type Voice struct {
+	Actor  string    `json:"actor"`
+	Via    string    `json:"via"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+}
+
+// Thread is where a chat tells of a rollout.
+type Thread struct {
+	Sink      string `json:"sink"`
+	Attempt   int64  `json:"attempt"`
+	Channel   string `json:"channel"`
+	Timestamp string `json:"timestamp"`
+}
+
+// Decision is what somebody decided, and what became of it.
+type Decision struct {
+	Metadata struct {
+		Name              string    `json:"name"`
+		CreationTimestamp time.Time `json:"creationTimestamp"`
+	} `json:"metadata"`
+	Spec struct {
+		Rollout  string   `json:"rollout"`
+		Verb     string   `json:"verb"`
+		Revision string   `json:"revision"`
+		Reason   string   `json:"reason"`
+		Actor    string   `json:"actor"`
+		Groups   []string `json:"groups"`
+		Person   string   `json:"person"`
+		Via      string   `json:"via"`
+	} `json:"spec"`
+	Status struct {
+		Outcome string `json:"outcome"`
+		Message string `json:"message"`
+	} `json:"status"`
 }
 
 // Verdict is what analysis says, and what of each metric.

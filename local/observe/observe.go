@@ -27,6 +27,7 @@ var (
 	GitSources    = schema.GroupVersionResource{Group: "weighlock.dev", Version: "v1alpha1", Resource: "gitsources"}
 	TrafficSplits = schema.GroupVersionResource{Group: "split.smi-spec.io", Version: "v1alpha2", Resource: "trafficsplits"}
 	Deployments   = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	decisions     = schema.GroupVersionResource{Group: "weighlock.dev", Version: "v1alpha1", Resource: "decisions"}
 	events        = schema.GroupVersionResource{Version: "v1", Resource: "events"}
 )
 

@@ -161,9 +161,9 @@ func follow(s *stack.Stack, example string) []string {
 		"Version 2 will wait for a person in one of its steps. Answer in Slack, or here:",
 		"",
 		"  # as alice, who may",
-		"  kubectl --kubeconfig="+s.UserOf[stack.Alice]+" weighlock approve shop --namespace=shop --reason='looks good'",
+		"  KUBECONFIG="+s.UserOf[stack.Alice]+" kubectl weighlock approve shop --namespace=shop --reason='looks good'",
 		"  # as dana, whom the API server refuses",
-		"  kubectl --kubeconfig="+s.UserOf[stack.Dana]+" weighlock approve shop --namespace=shop",
+		"  KUBECONFIG="+s.UserOf[stack.Dana]+" kubectl weighlock approve shop --namespace=shop",
 		"  # who said what, when and why",
 		"  kubectl get decisions --namespace=shop",
 		"")
