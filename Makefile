@@ -30,7 +30,13 @@ local: bin/local ## Start the local stack and keep it until Ctrl-C
 .PHONY: build
 build: check ## Build the programs into bin/
 	@go build -o bin/ ./cmd/...
+	@ln -sf kubectl-weighlock bin/kubectl_complete-weighlock
 	@go -C local build -o ../bin/local .
+
+.PHONY: plugin
+plugin: check ## Build the kubectl plugin into bin/, and what completes its words: put that folder into PATH
+	@go build -o bin/kubectl-weighlock ./cmd/kubectl-weighlock
+	@ln -sf kubectl-weighlock bin/kubectl_complete-weighlock
 
 ##@ Change it
 

@@ -1,13 +1,18 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
+
+// completing is how long somebody who presses Tab is kept waiting.
+const completing = 3 * time.Second
 
 // nothing completes a word with nothing, not even with files.
 func nothing() ([]string, cobra.ShellCompDirective) { return nil, cobra.ShellCompDirectiveNoFileComp }
@@ -25,8 +30,10 @@ func (s *session) completeRollout(cmd *cobra.Command, args []string, _ string) (
 	if err != nil {
 		return nothing()
 	}
+	ctx, stop := context.WithTimeout(cmd.Context(), completing)
+	defer stop()
 	all := &v1alpha1.RolloutList{}
-	if err := api.List(cmd.Context(), all, client.InNamespace(namespace)); err != nil {
+	if err := api.List(ctx, all, client.InNamespace(namespace)); err != nil {
 		return nothing()
 	}
 	found := make([]string, 0, len(all.Items))
@@ -51,7 +58,9 @@ func (s *session) completeGoal(cmd *cobra.Command, args []string, _ string) ([]s
 		cobra.CompletionWithDesc(goalHealthy, "it does, and nothing is under way any more"),
 		cobra.CompletionWithDesc(goalApproval, "it waits for approval"),
 	}
-	found, err := s.rollout(cmd.Context(), args)
+	ctx, stop := context.WithTimeout(cmd.Context(), completing)
+	defer stop()
+	found, err := s.rollout(ctx, args)
 	if err != nil {
 		return append(goals, goalStep+"="), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	}
@@ -69,7 +78,9 @@ func (s *session) completeGoal(cmd *cobra.Command, args []string, _ string) ([]s
 
 // completeRevision completes the revision that a command is about: the candidate's.
 func (s *session) completeRevision(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	found, err := s.rollout(cmd.Context(), args)
+	ctx, stop := context.WithTimeout(cmd.Context(), completing)
+	defer stop()
+	found, err := s.rollout(ctx, args)
 	if err != nil || found.Status.Candidate == nil {
 		return nothing()
 	}

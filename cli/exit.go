@@ -74,8 +74,7 @@ func exitCode(err error) int {
 
 // describe is the error as the user is to read it.
 func describe(cmd *cobra.Command, err error) string {
-	var coded *exitError
-	if errors.As(err, &coded) {
+	if coded, ok := errors.AsType[*exitError](err); ok {
 		switch {
 		case coded.err == nil:
 			return ""

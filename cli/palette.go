@@ -50,12 +50,10 @@ func (p palette) paint(code, text string) string {
 }
 
 // The colours by what they say.
-func (p palette) strong(text string) string { return p.paint(bold, text) }
-func (p palette) weak(text string) string   { return p.paint(faint, text) }
-func (p palette) good(text string) string   { return p.paint(green, text) }
-func (p palette) bad(text string) string    { return p.paint(red, text) }
-func (p palette) wait(text string) string   { return p.paint(yellow, text) }
-func (p palette) name(text string) string   { return p.paint(cyan, text) }
+func (p palette) weak(text string) string { return p.paint(faint, text) }
+func (p palette) good(text string) string { return p.paint(green, text) }
+func (p palette) bad(text string) string  { return p.paint(red, text) }
+func (p palette) wait(text string) string { return p.paint(yellow, text) }
 
 // checkColour tells what --color may be.
 func (s *session) checkColour() error {

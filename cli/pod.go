@@ -34,8 +34,8 @@ func (v *picture) podNodes(p palette, pods []corev1.Pod) []*node {
 
 // podNode shows one pod.
 func (v *picture) podNode(p palette, pod *corev1.Pod) *node {
-	mark, trouble := painted(green, p.glyphs.good), ""
-	switch trouble = podTrouble(pod); {
+	mark, trouble := painted(green, p.glyphs.good), podTrouble(pod)
+	switch {
 	case pod.DeletionTimestamp != nil:
 		mark, trouble = painted(faint, p.glyphs.todo), "ends"
 	case !podReady(pod):

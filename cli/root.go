@@ -25,7 +25,7 @@ type Options struct {
 
 // Run runs the plugin, prints what went wrong, and gives the code to exit with.
 func Run(ctx context.Context, o Options, args []string) int {
-	root := New(o)
+	root := New(o) //nolint:contextcheck // each command is given the context when it is run.
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -84,7 +84,14 @@ NAME is a Rollout of the namespace, also written rollout/NAME. Where a namespace
 		}
 	}
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SuggestionsMinimumDistance = 2
+	root.SetUsageTemplate(usageTemplate)
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.Short, cmd.Long = "Write a script that completes words in your shell", completionLong
+		}
+	}
 	prepare(root)
 	return root
 }
@@ -99,12 +106,12 @@ const (
 // commands are all that the plugin has, each in a file of its own.
 func commands(s *session) map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
-		groupSee: {},
+		groupSee: {newGetCommand(s), newListCommand(s), newStatusCommand(s)},
 		groupAct: {
 			newPromoteCommand(s), newApproveCommand(s), newAbortCommand(s), newPauseCommand(s), newResumeCommand(s), newRetryCommand(s),
 		},
-		groupWrite: {},
-		"":         {newVersionCommand(s)},
+		groupWrite: {newLintCommand(s)},
+		"":         {newOptionsCommand(s), newVersionCommand(s)},
 	}
 }
 

@@ -151,17 +151,12 @@ func (v *picture) traffic() *node {
 	if t == nil || t.Asked == "" {
 		return nil
 	}
-	line := text{}
-	if v.rollout.Status.Step == nil {
-		line = words("all on the incumbent")
-		if t.Asked != "0%" {
-			line = words(t.Asked + " to the candidate")
-		}
-	} else {
+	line := words("all on the incumbent")
+	if v.rollout.Status.Step != nil || t.Asked != "0%" {
 		line = text{{text: t.Asked, code: bold}, {text: " to the candidate"}}
-		if t.Measured != "" {
-			line = line.and(span{text: ", " + t.Measured + " measured"})
-		}
+	}
+	if v.rollout.Status.Step != nil && t.Measured != "" {
+		line = line.and(span{text: ", " + t.Measured + " measured"})
 	}
 	if !t.Taken {
 		line = line.and(span{text: ", not taken by the mesh yet", code: yellow})
@@ -171,7 +166,7 @@ func (v *picture) traffic() *node {
 
 // trackNode shows a track with its pods.
 func (v *picture) trackNode(p palette, t *track) *node {
-	line := text{}
+	var line text
 	switch {
 	case t.revision == nil && t.deployment == nil:
 		return row(painted(bold, t.role), painted(red, "there is no Deployment "+v.rollout.Spec.Workload.Name))

@@ -23,7 +23,7 @@ func (v *picture) stepNodes(p palette) *node {
 	records := v.records()
 	n := row(painted(bold, "steps"), words(""))
 	for i := range r.Spec.Steps {
-		n.add(v.stepNode(p, i, records[int32(i)])) //nolint:gosec // at most 50.
+		n.add(v.stepNode(p, i, records[int32(i)]))
 	}
 	return n
 }

@@ -131,7 +131,7 @@ func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout
 		now := &v1alpha1.Rollout{}
 		if err := e.Get(ctx, keyOf(found), now); err != nil {
 			if gone(err) {
-				return true, fmt.Errorf("Rollout %s/%s is deleted", found.Namespace, found.Name)
+				return true, fmt.Errorf("wait for Rollout %s/%s: it is deleted", found.Namespace, found.Name)
 			}
 			return true, fmt.Errorf("get Rollout %s/%s: %w", found.Namespace, found.Name, err)
 		}

@@ -1,14 +1,18 @@
-// Command kubectl-weighlock is the plugin by which kubectl shows and steers rollouts: kubectl weighlock get.
+// Command kubectl-weighlock is the plugin by which kubectl shows and steers rollouts: kubectl weighlock get. Under the name
+// kubectl_complete-weighlock, by a link, it completes words for kubectl's own completion.
 package main
 
 import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -27,9 +31,21 @@ func main() {
 	code := cli.Run(ctx, cli.Options{
 		Streams: genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},
 		Version: buildVersion(),
-	}, os.Args[1:])
+	}, arguments(os.Args))
 	stop()
 	os.Exit(code)
+}
+
+// completer is the name by which kubectl calls for the completion of words.
+const completer = "kubectl_complete-weighlock"
+
+// arguments are those of the plugin's commands.
+func arguments(args []string) []string {
+	called := strings.TrimSuffix(filepath.Base(args[0]), ".exe")
+	if called == completer {
+		return append([]string{cobra.ShellCompRequestCmd}, args[1:]...)
+	}
+	return args[1:]
 }
 
 // buildVersion is the version that was linked in, or the one that the Go command knows.
