@@ -3,20 +3,15 @@ package stack
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/weighlock/weighlock/local/address"
 	"github.com/weighlock/weighlock/local/slack"
 	"github.com/weighlock/weighlock/local/supervise"
 )
-
-// slackSecretName is the Secret that Weighlock gets Slack's secrets from.
-const slackSecretName = "weighlock-slack"
 
 // interactivity is where Weighlock takes what members of Slack click.
 const interactivity = "http://" + Deployment + "." + Namespace + ".svc." + address.ClusterDomain + ":9798/slack/interactions"
@@ -42,18 +37,4 @@ func (s *Stack) startSlack(ctx context.Context) error {
 		Ready:       func(ctx context.Context) error { return answers(ctx, "http://"+address.Slack+"/control/state") },
 		StopTimeout: 3 * time.Second,
 	})
-}
-
-// slackSecret is the Secret that Weighlock gets them from.
-func (s *Stack) slackSecret() ([]byte, error) {
-	var manifest strings.Builder
-	manifest.WriteString("apiVersion: v1\nkind: Secret\nmetadata: {name: " + slackSecretName + ", namespace: " + Namespace + "}\ndata:\n")
-	for _, name := range []string{slack.BotTokenFile, slack.AppTokenFile, slack.SigningSecretFile} {
-		content, err := os.ReadFile(filepath.Join(s.slackSecrets(), name))
-		if err != nil {
-			return nil, fmt.Errorf("read Slack's secrets: %w", err)
-		}
-		manifest.WriteString("  " + name + ": " + base64.StdEncoding.EncodeToString(content) + "\n")
-	}
-	return []byte(manifest.String()), nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,17 +34,27 @@ const (
 // installWeighlock installs Weighlock as a user does, from the kustomization,
 // and waits until it is available.
 func (s *Stack) installWeighlock(ctx context.Context) error {
+	folder, err := s.overlay()
+	if err != nil {
+		return err
+	}
 	options := krusty.MakeDefaultOptions()
 	options.Reorder = krusty.ReorderOptionLegacy
-	built, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), s.handover.Kustomize)
+	built, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), folder)
 	if err != nil {
-		return fmt.Errorf("build Weighlock's manifests in %s: %w", s.handover.Kustomize, err)
+		return fmt.Errorf("build Weighlock's manifests in %s: %w", folder, err)
 	}
 	manifests, err := built.AsYaml()
 	if err != nil {
-		return fmt.Errorf("build Weighlock's manifests in %s: %w", s.handover.Kustomize, err)
+		return fmt.Errorf("build Weighlock's manifests in %s: %w", folder, err)
 	}
-	if err := s.Apply(ctx, manifests); err != nil {
+	secrets, err := s.secrets()
+	if err != nil {
+		return err
+	}
+	// Secrets come first, and their namespace before them: the controller reads them when it starts.
+	namespace := "apiVersion: v1\nkind: Namespace\nmetadata: {name: " + Namespace + "}\n---\n"
+	if err := s.Apply(ctx, slices.Concat([]byte(namespace), secrets, manifests)); err != nil {
 		return fmt.Errorf("install Weighlock: %w", err)
 	}
 	return s.awaitWeighlock(ctx)

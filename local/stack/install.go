@@ -1,0 +1,130 @@
+package stack
+
+import (
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/weighlock/weighlock/local/address"
+	"github.com/weighlock/weighlock/local/slack"
+)
+
+const (
+	// slackFolder and secretsFolder are where Weighlock finds its Secrets'
+	// keys as files.
+	slackFolder   = "/etc/weighlock/slack"
+	secretsFolder = "/etc/weighlock/secrets" //nolint:gosec // a folder's name
+	// The keys of the webhook's.
+	webhookURLKey, webhookSecretKey = "audit-url", "audit-secret"
+	// WebhookSecret signs what the webhook is told.
+	WebhookSecret = "the-webhooks-secret"
+)
+
+// kustomization installs Weighlock from folders of this checkout, with the
+// configuration beside it, as an administrator's own overlay would.
+const kustomization = `apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: ` + Namespace + `
+resources:
+- %s
+components:
+- %s
+configMapGenerator:
+- name: weighlock
+  behavior: replace
+  files: [config.yaml]
+  options: {disableNameSuffixHash: true}
+`
+
+// namespaces are those that Slack is told of: each message there takes a second.
+const namespaces = `["` + address.ShopNamespace + `", "slack-*"]`
+
+// configuration is the administrator's, for Weighlock.
+func (s *Stack) configuration() string {
+	text := `apiVersion: weighlock.dev/v1alpha1
+kind: Configuration
+slack:
+  mode: http
+  apiURL: ` + address.SlackURL + `/api/
+  botToken: {file: ` + slackFolder + `/` + slack.BotTokenFile + `}
+  signingSecret: {file: ` + slackFolder + `/` + slack.SigningSecretFile + `}
+  approvers:
+  - namespaces: ` + namespaces + `
+    users: [` + slack.Alice.ID + `, ` + slack.Bob.ID + `]
+    groups: [` + slack.Releasers + `]
+  people:
+    ` + slack.Alice.ID + `: ` + Alice + `
+    ` + slack.Bob.ID + `: ` + Bob + `
+    ` + slack.Dana.ID + `: ` + Dana + `
+sinks:
+- name: releases
+  slack: {channel: ` + slack.Channel + `, approvals: true}
+`
+	routes := "routes:\n- namespaces: " + namespaces + "\n  sinks: [releases]\n"
+	if s.handover.Webhook != "" {
+		text += "- name: audit\n  webhook:\n    url: {file: " + secretsFolder + "/" + webhookURLKey + "}\n    secret: {file: " + secretsFolder + "/" + webhookSecretKey + "}\n"
+		routes += "- sinks: [audit]\n"
+	}
+	return text + routes
+}
+
+// overlay writes the kustomization that Weighlock is installed from, and
+// returns its folder.
+func (s *Stack) overlay() (string, error) {
+	failed := func(err error) (string, error) { return "", fmt.Errorf("write Weighlock's kustomization: %w", err) }
+	folder, err := s.TempDir("kustomize")
+	if err != nil {
+		return "", err
+	}
+	base, err := way(folder, s.handover.Kustomize)
+	if err != nil {
+		return failed(err)
+	}
+	component, err := way(folder, filepath.Join(s.Root, "kustomize", "components", "slack"))
+	if err != nil {
+		return failed(err)
+	}
+	for name, content := range map[string]string{"kustomization.yaml": fmt.Sprintf(kustomization, base, component), "config.yaml": s.configuration()} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
+			return failed(err)
+		}
+	}
+	return folder, nil
+}
+
+// way is the way from a folder to another, as Kustomize wants it: it follows
+// links first.
+func way(from, to string) (string, error) {
+	from, err := filepath.EvalSymlinks(from)
+	if err != nil {
+		return "", err
+	}
+	if to, err = filepath.EvalSymlinks(to); err != nil {
+		return "", err
+	}
+	return filepath.Rel(from, to)
+}
+
+// secrets are the Secrets that the configuration's files come from.
+func (s *Stack) secrets() ([]byte, error) {
+	var manifest strings.Builder
+	add := func(key, value string) {
+		manifest.WriteString("  " + key + ": " + base64.StdEncoding.EncodeToString([]byte(value)) + "\n")
+	}
+	const head = "apiVersion: v1\nkind: Secret\nmetadata: {namespace: " + Namespace + ", name: "
+	manifest.WriteString(head + "weighlock-slack}\ndata:\n")
+	for _, name := range []string{slack.BotTokenFile, slack.AppTokenFile, slack.SigningSecretFile} {
+		content, err := os.ReadFile(filepath.Join(s.slackSecrets(), name))
+		if err != nil {
+			return nil, fmt.Errorf("read Slack's secrets: %w", err)
+		}
+		add(name, string(content))
+	}
+	manifest.WriteString("---\n" + head + "weighlock-notifications}\ndata:\n")
+	add(webhookURLKey, s.handover.Webhook)
+	add(webhookSecretKey, WebhookSecret)
+	manifest.WriteString("---\n")
+	return []byte(manifest.String()), nil
+}
