@@ -106,11 +106,11 @@ const (
 // commands are all that the plugin has, each in a file of its own.
 func commands(s *session) map[string][]*cobra.Command {
 	return map[string][]*cobra.Command{
-		groupSee: {newGetCommand(s), newListCommand(s), newStatusCommand(s)},
+		groupSee: {newGetCommand(s), newListCommand(s), newStatusCommand(s), newHistoryCommand(s), newLogsCommand(s), newDiffCommand(s)},
 		groupAct: {
 			newPromoteCommand(s), newApproveCommand(s), newAbortCommand(s), newPauseCommand(s), newResumeCommand(s), newRetryCommand(s),
 		},
-		groupWrite: {newLintCommand(s)},
+		groupWrite: {newLintCommand(s), newPlanCommand(s)},
 		"":         {newOptionsCommand(s), newVersionCommand(s)},
 	}
 }

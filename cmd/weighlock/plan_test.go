@@ -19,8 +19,8 @@ spec:
   analysis: {}
 `
 
-// plan runs the command, and returns its exit code, its output, and what it complains of.
-func plan(t *testing.T, stdin string, args ...string) (code int, out, problems string) {
+// try runs the command, and returns its exit code, its output, and what it complains of.
+func try(t *testing.T, stdin string, args ...string) (code int, out, problems string) {
 	t.Helper()
 	var written, complained strings.Builder
 	code = runPlan(args, strings.NewReader(stdin), &written, &complained)
@@ -32,14 +32,14 @@ func TestPlan_ForecastsTheRolloutOfAFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(planned), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, out, problems := plan(t, "", "-f", path, "--rps", "200", "--baseline-errors", "0.1%")
+	code, out, problems := try(t, "", "-f", path, "--rps", "200", "--baseline-errors", "0.1%")
 	if code != 0 || problems != "" || !strings.Contains(out, "A BAD RELEASE (5% ERRORS)") || !strings.Contains(out, "\n1/1   20%") {
 		t.Errorf("exit code %d, %q, and\n%s", code, problems, out)
 	}
 }
 
 func TestPlan_ReadsStandardInputAndWritesJSON(t *testing.T) {
-	code, out, problems := plan(t, planned, "-f", "-", "--rps", "200", "-o", "json", "--bad-errors", "10%", "--latency", "20ms/90ms", "--scrape-interval", "5s")
+	code, out, problems := try(t, planned, "-f", "-", "--rps", "200", "-o", "json", "--bad-errors", "10%", "--latency", "20ms/90ms", "--scrape-interval", "5s")
 	var got struct {
 		Rollout   string
 		BadErrors float64
@@ -74,7 +74,7 @@ func TestPlan_SaysWhatIsWrong(t *testing.T) {
 		"no traffic":         {planned, []string{"-f", "-", "--rps", "0"}, 1, "the rate must be above zero"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out, problems := plan(t, test.stdin, test.args...)
+			code, out, problems := try(t, test.stdin, test.args...)
 			if code != test.code || out != "" || !strings.Contains(problems, test.want) {
 				t.Errorf("exit code %d, output %q, and %q; want %d and %q", code, out, problems, test.code, test.want)
 			}
@@ -83,7 +83,7 @@ func TestPlan_SaysWhatIsWrong(t *testing.T) {
 }
 
 func TestPlan_Helps(t *testing.T) {
-	code, _, problems := plan(t, "", "--help")
+	code, _, problems := try(t, "", "--help")
 	if code != 0 || !strings.Contains(problems, "--baseline-errors") || !strings.Contains(problems, "Usage: weighlock plan") {
 		t.Errorf("exit code %d, and\n%s", code, problems)
 	}

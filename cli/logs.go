@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// telling is what logs is asked for.
+type telling struct {
+	follow bool
+	since  time.Duration
+	tail   int
+	from   time.Time
+}
+
+// newLogsCommand tells why things happened.
+func newLogsCommand(s *session) *cobra.Command {
+	var t telling
+	cmd := &cobra.Command{
+		Use:     "logs [NAME]",
+		Aliases: []string{"log", "events"},
+		Short:   "Tell why things happened, in the order of time",
+		Long: `Tell why a rollout did what it did, oldest first: its events, the decisions of people with their outcome, and the verdict on each step. It is not the
+log of the controller.
+
+Clusters keep events for an hour unless told otherwise; decisions and the steps of the last rollout stay.`,
+		Example: `  # Why was it rolled back?
+  kubectl weighlock logs checkout
+
+  # What happens from now on.
+  kubectl weighlock logs checkout --follow --tail 0`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: s.completeRollout,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if t.since < 0 {
+				return usagef("--since %s is no time that has passed: write 10m or 2h", t.since)
+			}
+			if t.since > 0 {
+				t.from = s.clock.Now().Add(-t.since)
+			}
+			rollout, err := s.rollout(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			if t.follow {
+				return s.followLogs(cmd.Context(), &t, rollout)
+			}
+			api, err := s.client()
+			if err != nil {
+				return err
+			}
+			entries, err := newChronicler(s).whys(cmd.Context(), api, rollout)
+			if err != nil {
+				return err
+			}
+			s.printWhys(t.last(entries))
+			return nil
+		},
+	}
+	cmd.Flags().BoolVarP(&t.follow, "follow", "f", false, "Go on, and print what happens.")
+	cmd.Flags().DurationVar(&t.since, "since", 0, "Only what is not older, such as 10m or 2h. The default is all.")
+	cmd.Flags().IntVar(&t.tail, "tail", -1, "Only the last lines, that many. The default is all.")
+	return cmd
+}
+
+// last are those entries that are asked for.
+func (t *telling) last(entries []entry) []entry {
+	entries = slices.DeleteFunc(entries, func(e entry) bool { return e.At.Before(t.from) })
+	if t.tail >= 0 && len(entries) > t.tail {
+		entries = entries[len(entries)-t.tail:]
+	}
+	return entries
+}
+
+// whys gathers what explains a Rollout, oldest first.
+func (c *chronicler) whys(ctx context.Context, api client.Reader, rollout *v1alpha1.Rollout) ([]entry, error) {
+	entries, err := c.deeds(ctx, api, rollout)
+	if err != nil {
+		return nil, err
+	}
+	told := map[string]bool{}
+	for _, e := range entries {
+		told[e.Message] = e.Message != ""
+	}
+	events := &corev1.EventList{}
+	err = api.List(ctx, events, client.InNamespace(rollout.Namespace))
+	if err := c.leaveOut(err, "events"); err != nil {
+		return nil, err
+	}
+	for i := range events.Items {
+		event := &events.Items[i]
+		// That a decision has an outcome is told with it.
+		if event.InvolvedObject.UID == rollout.UID && !told[event.Message] {
+			entries = append(entries, eventEntry(event))
+		}
+	}
+	sortEntries(entries)
+	return entries, nil
+}
+
+// printWhys prints a line for each entry.
+func (s *session) printWhys(entries []entry) {
+	p := s.palette()
+	for _, e := range entries {
+		s.line("%s", e.line().paint(p))
+	}
+}
+
+// line tells an entry in a line.
+func (e *entry) line() text {
+	tint := outcomeTint(e.Outcome)
+	line := painted(faint, clockTime(e.At)).and(span{text: "  "})
+	switch e.Kind {
+	case kindEvent:
+		return line.and(span{text: fmt.Sprintf("%-16s", e.What), code: cmp.Or(tint, bold)}, span{text: "  " + e.Why})
+	case kindStep:
+		line = line.and(span{text: fmt.Sprintf("%-16s", kindStep), code: bold}, span{text: fmt.Sprintf("  %s of %s", e.What, e.Revision)})
+		if e.Outcome != "" {
+			line = line.and(span{text: ": "}, span{text: e.Outcome, code: tint})
+		}
+		if e.Why != "" {
+			line = line.and(span{text: ", " + e.Why})
+		}
+		return line
+	}
+	line = line.and(span{text: fmt.Sprintf("%-16s", kindDecision), code: bold}, span{text: fmt.Sprintf("  %s through %s: %s of %s", e.By, e.Via, e.What, e.Revision)})
+	if e.Why != "" {
+		line = line.and(span{text: ", because " + e.Why})
+	}
+	line = line.and(span{text: ": "}, span{text: e.Outcome, code: tint})
+	if e.Message != "" {
+		line = line.and(span{text: ", " + e.Message})
+	}
+	return line
+}
+
+// followLogs prints what explains a Rollout as it comes. What is told once isn't told again, unless it says something new.
+func (s *session) followLogs(ctx context.Context, t *telling, rollout *v1alpha1.Rollout) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	kinds, err := s.kindsOfLogs(ctx, rollout.Namespace)
+	if err != nil {
+		return err
+	}
+	e, err := s.open(ctx, sight{namespace: rollout.Namespace, name: rollout.Name, kinds: kinds})
+	if err != nil {
+		return err
+	}
+	told, first := map[string]bool{}, true
+	c := newChronicler(s)
+	return s.each(ctx, e, func() (bool, error) {
+		now := &v1alpha1.Rollout{}
+		switch err := e.Get(ctx, keyOf(rollout), now); {
+		case gone(err):
+			s.line("%s: deleted", rollout.Name)
+			return true, nil
+		case err != nil:
+			return true, fmt.Errorf("get Rollout %s: %w", keyOf(rollout), err)
+		}
+		entries, err := c.whys(ctx, e, now)
+		if err != nil {
+			return true, err
+		}
+		var news []entry
+		for _, entry := range entries {
+			if id := entry.news(); !told[id] {
+				told[id] = true
+				news = append(news, entry)
+			}
+		}
+		if first {
+			news = t.last(news)
+		}
+		first = false
+		s.printWhys(news)
+		return false, nil
+	})
+}
+
+// news is by what an entry is known. The verdict on a step changes with each poll until the step is left: it is told again only when it says something else.
+func (e *entry) news() string {
+	why := e.Why
+	if e.Kind == kindStep {
+		why = ""
+	}
+	return strings.Join([]string{e.Kind, e.Name, e.Revision, strings.TrimSuffix(e.What, ", now"), e.Outcome, why, e.At.String()}, "\x00")
+}
+
+// kindsOfLogs are those that logs are made of besides the Rollout, as far as the user may see them.
+func (s *session) kindsOfLogs(ctx context.Context, namespace string) ([]client.Object, error) {
+	api, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	events, decisions := &corev1.EventList{}, &v1alpha1.DecisionList{}
+	may, err := visible(ctx, api, namespace, events, decisions)
+	if err != nil {
+		return nil, err
+	}
+	var kinds []client.Object
+	if may[events] {
+		kinds = append(kinds, &corev1.Event{})
+	}
+	if may[decisions] {
+		kinds = append(kinds, &v1alpha1.Decision{})
+	}
+	return kinds, nil
+}
