@@ -74,14 +74,22 @@ func (s *session) printReport(report *lint.Report, format string) error {
 		}
 		s.line("%s", text)
 	}
-	sum := fmt.Sprintf("%s of Weighlock in %s", count(report.Objects, "object"), count(report.Files, "file"))
+	sum := fmt.Sprintf("%s of Weighlock in %s", counted(report.Objects, "object"), counted(report.Files, "file"))
 	switch errors := report.Errors(); {
 	case len(report.Findings) == 0 && report.Objects == 0:
 		fmt.Fprintln(s.ErrOut, "nothing to check: "+sum)
 	case len(report.Findings) == 0:
 		s.line("%s", p.good(sum+": no fault found"))
 	default:
-		fmt.Fprintf(s.ErrOut, "%s: %s, %s\n", sum, count(errors, "error"), count(len(report.Findings)-errors, "warning"))
+		fmt.Fprintf(s.ErrOut, "%s: %s, %s\n", sum, counted(errors, "error"), counted(len(report.Findings)-errors, "warning"))
 	}
 	return nil
+}
+
+// counted is a number of things.
+func counted(number int, thing string) string {
+	if number == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", number, thing)
 }
