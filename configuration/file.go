@@ -149,7 +149,7 @@ func (f *File) take(read *Configuration) {
 }
 
 func load(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := os.Open(path) //nolint:gosec // The administrator names it.
 	if err != nil {
 		return nil, fmt.Errorf("opening the configuration: %w", err)
 	}

@@ -14,8 +14,8 @@ import (
 // mostRead is how large the file may be, in bytes.
 const mostRead = 1 << 20
 
-// Problem is something wrong in the file.
-type Problem struct {
+// FieldError is something wrong in the file.
+type FieldError struct {
 	// Line of it, from 1.
 	Line int
 	// Path of the field, such as sinks[1].webhook.url.
@@ -24,14 +24,14 @@ type Problem struct {
 	Message string
 }
 
-func (p *Problem) Error() string {
+func (p *FieldError) Error() string {
 	if p.Path == "" {
 		return fmt.Sprintf("line %d: %s", p.Line, p.Message)
 	}
 	return fmt.Sprintf("line %d: %s: %s", p.Line, p.Path, p.Message)
 }
 
-// Parse reads and checks a configuration. The error joins all Problems that were found.
+// Parse reads and checks a configuration. The error joins the FieldErrors that were found.
 func Parse(in io.Reader) (*Configuration, error) {
 	limited := &io.LimitedReader{R: in, N: mostRead + 1}
 	decoder := yaml.NewDecoder(limited)
@@ -40,12 +40,12 @@ func Parse(in io.Reader) (*Configuration, error) {
 	case limited.N == 0:
 		return nil, fmt.Errorf("the file is larger than %d bytes", mostRead)
 	case errors.Is(err, io.EOF):
-		return nil, &Problem{Line: 1, Message: "the file is empty: write apiVersion: " + APIVersion + " and kind: " + Kind}
+		return nil, &FieldError{Line: 1, Message: "the file is empty: write apiVersion: " + APIVersion + " and kind: " + Kind}
 	case err != nil:
 		return nil, fmt.Errorf("reading YAML: %w", err)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, &Problem{Line: document.Content[0].Line, Message: "there is more than one YAML document in the file"}
+		return nil, &FieldError{Line: document.Content[0].Line, Message: "there is more than one YAML document in the file"}
 	}
 	root := document.Content[0]
 	read := &reading{lines: map[string]int{"": root.Line}}
@@ -85,7 +85,7 @@ func (r *reading) report(path, format string, args ...any) {
 	for ; !found && at != ""; line, found = r.lines[at] {
 		at = at[:max(strings.LastIndexAny(at, ".["), 0)]
 	}
-	r.problems = append(r.problems, &Problem{Line: line, Path: path, Message: fmt.Sprintf(format, args...)})
+	r.problems = append(r.problems, &FieldError{Line: line, Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
 // check says whether a node has the shape of a type, and remembers its line.
@@ -143,7 +143,7 @@ func (r *reading) checkMapping(node *yaml.Node, want reflect.Type, path string) 
 			continue
 		}
 		if seen[key.Value] {
-			r.problems = append(r.problems, &Problem{Line: key.Line, Path: at, Message: "it is there twice"})
+			r.problems = append(r.problems, &FieldError{Line: key.Line, Path: at, Message: "it is there twice"})
 			continue
 		}
 		seen[key.Value] = true
@@ -153,7 +153,7 @@ func (r *reading) checkMapping(node *yaml.Node, want reflect.Type, path string) 
 		}
 		field, known := fieldOf(want, key.Value)
 		if !known {
-			r.problems = append(r.problems, &Problem{Line: key.Line, Path: at, Message: "there is no such field, only " + fieldsOf(want)})
+			r.problems = append(r.problems, &FieldError{Line: key.Line, Path: at, Message: "there is no such field, only " + fieldsOf(want)})
 			continue
 		}
 		r.check(value, field, at)

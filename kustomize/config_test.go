@@ -25,20 +25,20 @@ configMapGenerator:
   files: [config.yaml]
 `
 
-// overlay is a kustomization of an administrator on top of base, with more lines and files. It is built where base can be named
-// by a relative path, as kustomize wants.
+// overlay is a kustomization of an administrator on top of base, with more lines and files; in the lines, .. is this folder.
 func overlay(t *testing.T, more string, files map[string]string) []*unstructured.Unstructured {
 	t.Helper()
-	folder, err := os.MkdirTemp(".", "overlay-test-")
+	folder := t.TempDir()
+	here, err := filepath.Abs(".")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(folder); err != nil {
-			t.Error(err)
-		}
-	})
-	files["kustomization.yaml"] = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../base]\n" + more
+	up, err := filepath.Rel(folder, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["kustomization.yaml"] = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [" + up + "/base]\n" +
+		strings.ReplaceAll(more, "..", up)
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)

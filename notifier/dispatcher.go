@@ -158,9 +158,5 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 }
 
 func (d *Dispatcher) begin(ctx context.Context, w *worker) {
-	d.work.Add(1)
-	go func() {
-		defer d.work.Done()
-		w.run(ctx)
-	}()
+	d.work.Go(func() { w.run(ctx) })
 }

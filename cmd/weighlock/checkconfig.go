@@ -49,12 +49,13 @@ func runCheckConfig(args []string, in io.Reader, out, problems io.Writer) int {
 	made, err := configuration.Parse(bytes.NewReader(content))
 	if err != nil {
 		for _, problem := range parts(err) {
-			var placed *configuration.Problem
-			if !errors.As(problem, &placed) {
+			var placed *configuration.FieldError
+			switch {
+			case !errors.As(problem, &placed):
 				fmt.Fprintf(problems, "%s: %v\n", shown, problem)
-			} else if placed.Path == "" {
+			case placed.Path == "":
 				fmt.Fprintf(problems, "%s:%d: %s\n", shown, placed.Line, placed.Message)
-			} else {
+			default:
 				fmt.Fprintf(problems, "%s:%d: %s: %s\n", shown, placed.Line, placed.Path, placed.Message)
 			}
 		}
@@ -69,7 +70,7 @@ func runCheckConfig(args []string, in io.Reader, out, problems io.Writer) int {
 
 func readConfig(path string, in io.Reader) ([]byte, error) {
 	if path != "-" {
-		file, err := os.Open(path)
+		file, err := os.Open(path) //nolint:gosec // The user names it.
 		if err != nil {
 			return nil, fmt.Errorf("reading the configuration: %w", err)
 		}
@@ -85,7 +86,7 @@ func readConfig(path string, in io.Reader) ([]byte, error) {
 
 // parts are the errors that one joins.
 func parts(err error) []error {
-	if joined, is := err.(interface{ Unwrap() []error }); is { //nolint:errorlint // What is asked is whether it joins others itself.
+	if joined, is := err.(interface{ Unwrap() []error }); is {
 		return joined.Unwrap()
 	}
 	return []error{err}

@@ -56,7 +56,7 @@ func run(ctx context.Context, opts options) error {
 	if err := setupGitSources(mgr, opts, notify.recorder, measures); err != nil {
 		return err
 	}
-	stop := notify.start()
+	stop := notify.start() //nolint:contextcheck // It goes on after this context ends.
 	defer stop()
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("running the controllers: %w", err)

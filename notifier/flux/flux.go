@@ -16,7 +16,7 @@ import (
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/fluxcd/pkg/runtime/events"
-	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/record"
@@ -31,6 +31,9 @@ const (
 	// mostAnswer is how much of an answer is read, so that the connection can be used again.
 	mostAnswer = 4 << 10
 )
+
+// silent is a log that Flux's recorder can ask for its sink, as it can't ask logr.Discard: the dispatcher logs.
+var silent = funcr.New(func(string, string) {}, funcr.Options{})
 
 // Sink forwards events to one receiver.
 type Sink struct {
@@ -47,7 +50,7 @@ func New(address string, scheme *runtime.Scheme) (*Sink, error) {
 		return nil, errors.New("the address of the receiver of Flux's events is no address")
 	}
 	// The recorder returns nothing: what came of an event is seen by its transport. Retries are the dispatcher's.
-	recorder, err := events.NewRecorderForScheme(scheme, nowhere{}, logr.Discard(), address, controllerName)
+	recorder, err := events.NewRecorderForScheme(scheme, nowhere{}, silent, address, controllerName)
 	if err != nil {
 		return nil, fmt.Errorf("making a recorder of Flux's: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -81,16 +82,14 @@ func (c *Client) JSON(ctx context.Context, address Secret, body []byte, header h
 	if err != nil {
 		return &notifier.AnswerError{Err: fmt.Errorf("the sink's secret is no address for a request to %s", target.Host)}
 	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	if request.Header.Get("Content-Type") == "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
 	request.Header.Set("User-Agent", "weighlock")
 	response, err := c.client.Do(request)
 	if err != nil {
-		return fmt.Errorf("calling %s: %w", target.Host, bare(err))
+		return fmt.Errorf("calling %s: %w", target.Host, bare(err, target))
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer))
@@ -101,10 +100,14 @@ func (c *Client) JSON(ctx context.Context, address Secret, body []byte, header h
 }
 
 // bare takes the address out of an error of net/http.
-func bare(err error) error {
-	var told *url.Error
-	if errors.As(err, &told) {
-		return told.Err
+func bare(err error, address *url.URL) error {
+	if told, is := errors.AsType[*url.Error](err); is {
+		err = told.Err
+	}
+	for _, secret := range []string{strings.Trim(address.EscapedPath(), "/"), address.RawQuery} {
+		if secret != "" && strings.Contains(err.Error(), secret) {
+			return errors.New("the answer can't be told, since it repeats the secret address")
+		}
 	}
 	return err
 }

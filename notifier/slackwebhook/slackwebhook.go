@@ -7,16 +7,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/weighlock/weighlock/notifier"
 	"github.com/weighlock/weighlock/notifier/post"
 )
 
-// Slack's limits are 150 and 3,000 characters; escaping makes at most five of one.
+// Slack takes 3,000 characters in a text, as they are sent.
 const (
-	mostTitle   = 150
-	mostMessage = 550
-	mostFacts   = 550
+	mostTitle   = 300
+	mostMessage = 2600
+	mostFacts   = 2900
 )
 
 type message struct {
@@ -49,7 +50,7 @@ func New(client *post.Client, url post.Secret) *Sink { return &Sink{client: clie
 
 // Deliver sends one event.
 func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
-	title, said := escape(notifier.Cut(event.Title(), mostTitle)), escape(notifier.Cut(event.Message, mostMessage))
+	title, said := escape(event.Title(), mostTitle), escape(event.Message, mostMessage)
 	mark := ""
 	if event.Warning {
 		mark = ":warning: "
@@ -63,7 +64,7 @@ func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
 		facts = append(facts, fact.Name+": "+fact.Value)
 	}
 	if len(facts) > 0 {
-		made.Blocks = append(made.Blocks, block{Type: "context", Elements: []text{{"mrkdwn", escape(notifier.Cut(strings.Join(facts, " · "), mostFacts))}}})
+		made.Blocks = append(made.Blocks, block{Type: "context", Elements: []text{{"mrkdwn", escape(strings.Join(facts, " · "), mostFacts)}}})
 	}
 	body, err := json.Marshal(made)
 	if err != nil {
@@ -72,7 +73,25 @@ func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
 	return s.client.JSON(ctx, s.url, body, nil)
 }
 
-// controls are the characters by which Slack knows links, mentions and the like.
-var controls = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
-
-func escape(text string) string { return controls.Replace(text) }
+// escape takes the meaning from the characters by which Slack knows links, mentions and the like. What gets too long by that is cut.
+func escape(text string, most int) string {
+	var made strings.Builder
+	length := 0
+	for _, r := range text {
+		written := string(r)
+		switch r {
+		case '&':
+			written = "&amp;"
+		case '<':
+			written = "&lt;"
+		case '>':
+			written = "&gt;"
+		}
+		if length += utf8.RuneCountInString(written); length >= most {
+			made.WriteString("…")
+			break
+		}
+		made.WriteString(written)
+	}
+	return made.String()
+}
