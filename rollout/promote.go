@@ -78,7 +78,7 @@ func (v *view) broughtUp(p *Plan, size int32) bool {
 		p.Actions = append(p.Actions, Scale{Replicas: size})
 	}
 	if w.Paused || !w.Rolled || (size > 0 && !runs(w, v.want)) || w.Ready < size {
-		p.Status.WaitingFor = fmt.Sprintf("the workload to roll: %d of %d pods ready", w.Ready, w.Replicas)
+		p.Status.WaitingFor = fmt.Sprintf("the workload to roll: %d of %d pods ready", min(w.Ready, w.Replicas), w.Replicas)
 		return false
 	}
 	return true
