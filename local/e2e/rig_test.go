@@ -41,8 +41,11 @@ func TestMain(m *testing.M) {
 		// Most of a test's time is spent in waiting for steps to be over.
 		_ = flag.Set("test.parallel", strconv.Itoa(atATime))
 	}
-	err := stack.Run(context.Background(), stack.Options{OtherProgram: true}, func(_ context.Context, s *stack.Stack) error {
+	err := stack.Run(context.Background(), stack.Options{OtherProgram: true, Webhook: "http://" + hooks + "/events"}, func(_ context.Context, s *stack.Stack) error {
 		running = s
+		if err := told.listen(); err != nil {
+			return err
+		}
 		if m.Run() != 0 {
 			return errors.New("tests failed")
 		}

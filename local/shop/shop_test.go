@@ -24,7 +24,7 @@ func TestFiles_AreTheCanarysShopWithTheRolloutOfAnotherExample(t *testing.T) {
 		t.Errorf("the shop is not of the version:\n%s", canary["shop.yaml"])
 	}
 	seen := []string{canary["rollout.yaml"]}
-	for _, example := range []string{"blue-green", "tenants", "shadow", "all", "slow-release"} {
+	for _, example := range []string{"blue-green", "tenants", "shadow", "all", "slow-release", "approval"} {
 		files, err := shop.Files(root, example, shop.Version{Name: "7", ErrorRate: 0.25})
 		if err != nil {
 			t.Fatal(err)

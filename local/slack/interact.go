@@ -45,6 +45,9 @@ type Click struct {
 	Action string `json:"action"`
 	// User is the member's id.
 	User string `json:"user"`
+	// Stale lets the button be one that the message had before, as it is for
+	// who clicks while it changes.
+	Stale bool `json:"stale,omitempty"`
 	// Forged says how the request is to be wrong: not at all, or one of the
 	// ways of forgery.
 	Forged string `json:"forged,omitempty"`
@@ -77,7 +80,10 @@ func (w *Workspace) clicked(c Click) ([]byte, error) {
 		return nil, fmt.Errorf("there is no message %s", c.Message)
 	}
 	m := w.messages[i]
-	block, button := m.button(c.Action)
+	block, button := findButton(m.Blocks, c.Action)
+	for i := len(m.former) - 1; i >= 0 && button == nil && c.Stale; i-- {
+		block, button = findButton(m.former[i], c.Action)
+	}
 	if button == nil {
 		return nil, fmt.Errorf("message %s has no button %q", c.Message, c.Action)
 	}
@@ -104,9 +110,9 @@ func (w *Workspace) clicked(c Click) ([]byte, error) {
 	})
 }
 
-// button finds a message's button by its action_id, or by what it says.
-func (m *Message) button(action string) (block, button Object) {
-	for _, block := range m.Blocks {
+// findButton finds one by its action_id, or by what it says.
+func findButton(blocks []Object, action string) (block, button Object) {
+	for _, block := range blocks {
 		for _, element := range append(objects(block["elements"]), object(block["accessory"])) {
 			text, _ := object(element["text"])["text"].(string)
 			if element["type"] == "button" && (element["action_id"] == action || text == action) {

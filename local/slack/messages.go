@@ -29,6 +29,8 @@ type Message struct {
 	OnlyFor string `json:"-"`
 	// Changes counts how often it was changed.
 	Changes int `json:"-"`
+	// former are the blocks that it had before.
+	former [][]Object
 }
 
 // Edited is when a message was last changed, and by whom.
@@ -100,6 +102,7 @@ func (w *Workspace) change(a arguments) (Object, string) {
 	if m == nil || m.OnlyFor != "" {
 		return nil, "message_not_found"
 	}
+	m.former = append(m.former, m.Blocks)
 	m.Text, m.Blocks = text, blocks
 	if metadata := a.raw("metadata"); len(metadata) > 0 {
 		m.Metadata = metadata
