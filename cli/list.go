@@ -76,6 +76,13 @@ func (s *session) list(ctx context.Context, l *listing) error {
 		return err
 	case l.watch:
 		return s.watchList(ctx, l, namespace, selector)
+	case l.out.format() == "name":
+		for i := range found.Items {
+			if err := l.out.object(s, &found.Items[i]); err != nil {
+				return err
+			}
+		}
+		return nil
 	case !l.out.isOwn():
 		return l.out.object(s, found)
 	case len(found.Items) == 0:

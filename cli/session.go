@@ -104,6 +104,9 @@ func newMapper(types *runtime.Scheme) (meta.RESTMapper, error) {
 				return nil, fmt.Errorf("set up the types: %w", err)
 			}
 			mapper.AddSpecific(kinds[0], plural(kinds[0]), singular(kinds[0]), scope)
+			// Caches ask by the kind of the list.
+			list := kinds[0].GroupVersion().WithKind(kinds[0].Kind + "List")
+			mapper.AddSpecific(list, plural(kinds[0]), singular(kinds[0]), scope)
 		}
 	}
 	return mapper, nil

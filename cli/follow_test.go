@@ -1,0 +1,200 @@
+package cli_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+func TestStatus_SaysHowItIsNow(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	r := makeRollout(t, namespace, "checkout", resting("checkout"))
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
+	me.run(t, "status").want(t, 0, "checkout: oldrev serves all traffic")
+	setStatus(t, r, tried)
+	me.run(t, "status").want(t, 0, "checkout: newrev is in step 1/2 pilot (5%), waits for a verdict")
+	setStatus(t, r, asked)
+	me.run(t, "status").want(t, 4, "newrev waits for a person: approval by 1 more")
+	setStatus(t, r, failed)
+	me.run(t, "status").want(t, 3, "newrev was rolled back: error rate 5% is worse")
+	me.run(t, "status", "-o", "jsonpath={.status.state}").want(t, 3, "RolledBack")
+}
+
+func TestStatus_WaitsUntilItIsAsAsked(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	r := makeRollout(t, namespace, "checkout", resting("checkout"))
+	setStatus(t, r, tried)
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
+	promotion := me.start(t, "status", "checkout", "--for=promoted", "--wait-for-people")
+	impatient := me.start(t, "status", "checkout", "--for=promoted")
+	approval := me.start(t, "status", "checkout", "--for=approval")
+	second := me.start(t, "status", "checkout", "--for=step=2")
+	first := me.run(t, "status", "checkout", "--for=step=pilot")
+	first.want(t, 0, "newrev is in step 1/2 pilot")
+	for _, call := range []*called{promotion, impatient, approval, second} {
+		call.expect(t, "is in step 1/2 pilot")
+	}
+	setStatus(t, r, asked)
+	for call, code := range map[*called]int{impatient: 4, approval: 0, second: 0} {
+		call.wait(t)
+		call.want(t, code, "newrev")
+	}
+	promotion.expect(t, "step 2/2")
+	setStatus(t, r, promoted)
+	promotion.wait(t)
+	promotion.want(t, 0, "newrev serves all traffic")
+}
+
+func TestStatus_EndsWhenItCannotBeReached(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	r := makeRollout(t, namespace, "checkout", resting("checkout"))
+	setStatus(t, r, tried)
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
+	call := me.start(t, "status", "checkout", "--for=promoted")
+	call.expect(t, "is in step")
+	setStatus(t, r, failed)
+	call.wait(t)
+	call.want(t, 3, "was rolled back")
+
+	setStatus(t, r, tried)
+	call = me.start(t, "status", "checkout", "--for=healthy")
+	call.expect(t, "is in step")
+	if err := admin.Delete(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	call.wait(t)
+	call.want(t, 1, "it is deleted")
+}
+
+func TestStatus_EndsWhenTheTimeIsOver(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	setStatus(t, makeRollout(t, namespace, "checkout", resting("checkout")), tried)
+	clock := clocktesting.NewFakeClock(time.Now())
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators), clock: clock}
+	call := me.start(t, "status", "checkout", "--for=promoted", "--timeout", "10m")
+	call.expect(t, "is in step")
+	clock.Step(10*time.Minute - time.Second)
+	select {
+	case <-call.done:
+		t.Fatalf("it ends before the time is over:\n%s", call.out.String())
+	case <-time.After(200 * time.Millisecond):
+	}
+	clock.Step(time.Second)
+	call.wait(t)
+	call.want(t, 5, "checkout is not promoted after 10m0s: waits for a verdict")
+}
+
+func TestStatus_WaitsForTheVersionThatIsMeant(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	r := makeRollout(t, namespace, "checkout", resting("checkout"))
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
+	commit := me.start(t, "status", "checkout", "--for=promoted", "--commit", "c0ffee")
+	revision := me.start(t, "status", "checkout", "--for=promoted", "--revision", "newrev")
+	for _, call := range []*called{commit, revision} {
+		call.expect(t, "is not under way yet")
+	}
+	setStatus(t, r, tried)
+	for _, call := range []*called{commit, revision} {
+		call.expect(t, "is in step 1/2")
+	}
+	setStatus(t, r, promoted)
+	for _, call := range []*called{commit, revision} {
+		call.wait(t)
+		call.want(t, 0, "newrev serves all traffic")
+	}
+}
+
+func TestStatus_IsNotFooledByAVersionThatWeighlockHasNotSeen(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	r := makeRollout(t, namespace, "checkout", resting("checkout"))
+	workload := makeWorkload(t, namespace, "checkout")
+	// As the admission policy does in the write that changes the template.
+	workload.Spec.Template.Spec.Containers[0].Image, workload.Spec.Paused = "shop/checkout:2", true
+	if err := admin.Update(t.Context(), workload); err != nil {
+		t.Fatal(err)
+	}
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
+	call := me.start(t, "status", "checkout", "--for=promoted")
+	call.expect(t, "a new version is there, and was not looked at yet")
+	setStatus(t, r, tried)
+	call.expect(t, "is in step 1/2")
+	setStatus(t, r, failed)
+	call.wait(t)
+	call.want(t, 3)
+}
+
+func TestStatus_RefusesWhatItCannotWaitFor(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	makeRollout(t, namespace, "checkout", resting("checkout"))
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
+	me.run(t, "status", "--for=happiness").want(t, 2, "--for=happiness is unknown", "promoted, healthy, approval or step=N")
+	me.run(t, "status", "--for=step").want(t, 2, "--for=step is unknown")
+	me.run(t, "status", "--for=step=3").want(t, 2, "has no step 3, but 1 (pilot), 2")
+	me.run(t, "status", "--timeout=1m").want(t, 2, "--timeout goes with --for")
+	me.run(t, "status", "--for=promoted", "--timeout=-1m").want(t, 2, "below zero")
+}
+
+func TestWatch_PrintsALineForEachChange(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	r := makeRollout(t, namespace, "checkout", resting("checkout"))
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
+	get, list := me.start(t, "get", "checkout", "--watch"), me.start(t, "list", "--watch")
+	states := me.start(t, "get", "checkout", "--watch", "-o", "jsonpath={.status.state};")
+	follow := func(words string) {
+		t.Helper()
+		get.expect(t, words)
+		list.expect(t, words)
+	}
+	follow("checkout: Idle")
+	setStatus(t, r, tried)
+	follow("checkout: Progressing, step 1/2 pilot (5%), candidate newrev: waits for a verdict")
+	// What is measured changes all the time.
+	setStatus(t, r, func(s *v1alpha1.RolloutStatus) { s.Traffic.Measured = "5.1%" })
+	setStatus(t, r, asked)
+	follow("checkout: Waiting, step 2/2")
+	states.expect(t, "Idle;Progressing;")
+	if n := strings.Count(get.out.String(), "Progressing"); n != 1 {
+		t.Errorf("the same line is printed %d times:\n%s", n, get.out.String())
+	}
+	if err := admin.Delete(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	follow("checkout: deleted")
+	get.wait(t)
+	get.want(t, 0)
+	list.stop()
+	list.wait(t)
+	list.want(t, 130)
+}
+
+func TestWatch_GoesOnAfterTheServerWasAway(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	r := makeRollout(t, namespace, "checkout", resting("checkout"))
+	connection, path := newLink(t, kubeconfig(t, namespace, "ada", administrators))
+	me := caller{kubeconfig: path}
+	watch, status := me.start(t, "get", "--watch"), me.start(t, "status", "--for=promoted", "--revision", "newrev")
+	watch.expect(t, "checkout: Idle")
+	status.expect(t, "is not under way yet")
+	connection.cut()
+	watch.expect(t, "the API server can't be heard, trying again")
+	setStatus(t, r, tried)
+	connection.mend(t)
+	watch.expect(t, "the API server answers again")
+	watch.expect(t, "checkout: Progressing")
+	setStatus(t, r, promoted)
+	status.wait(t)
+	status.want(t, 0, "newrev serves all traffic")
+}

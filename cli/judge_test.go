@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+func TestStatus_RulesOnWhatItSees(t *testing.T) {
+	t.Parallel()
+	change := func(v *picture, edit func(*v1alpha1.Rollout)) *v1alpha1.Rollout {
+		edit(v.rollout)
+		return v.rollout
+	}
+	weighing := func() *picture {
+		v := waiting()
+		v.rollout.Status.Gates[1].Open = false
+		v.rollout.Status.WaitingFor = "a verdict, approval by 1 more"
+		return v
+	}
+	inStep := func(index int32, taken bool) *v1alpha1.Rollout {
+		return change(waiting(), func(r *v1alpha1.Rollout) {
+			r.Status.Approval, r.Status.Gates = nil, nil
+			r.Status.Step.Index = index
+			if !taken {
+				r.Status.Step.Since = nil
+			}
+		})
+	}
+	setBack := change(stalled(), func(r *v1alpha1.Rollout) {
+		r.Status.Candidate = under("").rollout.Status.Candidate
+		for i := range r.Status.Conditions {
+			r.Status.Conditions[i].Reason = v1alpha1.ReasonRouteNotTaken
+		}
+	})
+	stuck := change(stalled(), func(r *v1alpha1.Rollout) { r.Status.Candidate = under("").rollout.Status.Candidate })
+	held := deployment("checkout", "shop/checkout:1.5.0", 2)
+	held.Spec.Paused = true
+	for name, c := range map[string]struct {
+		goal     goal
+		seen     string
+		rollout  *v1alpha1.Rollout
+		workload *appsv1.Deployment
+		// code is what it ends with, or goesOn.
+		code int
+		say  string
+	}{
+		"now, idle":                           {rollout: idle().rollout, code: ExitReached, say: "serves all traffic"},
+		"now, starting":                       {rollout: starting().rollout, code: goesOn, say: "waits for 2 ready pods"},
+		"now, waits for a person":             {rollout: waiting().rollout, code: ExitWaiting, say: "approval by 1 more"},
+		"now, rolled back":                    {rollout: rolledBack().rollout, code: ExitRolledBack, say: "error rate 4.6%"},
+		"now, stalled at rest":                {rollout: stalled().rollout, code: ExitError, say: "no port 8080"},
+		"now, stalled under way":              {rollout: stuck, code: ExitError, say: "no port 8080"},
+		"now, set back":                       {rollout: setBack, code: ExitRolledBack},
+		"now, new":                            {rollout: justMade().rollout, code: goesOn, say: "nothing has looked at it"},
+		"now, paused":                         {rollout: change(paused(), looked), code: ExitWaiting, say: "the shop has a sale"},
+		"promoted, idle":                      {goal: goal{what: goalPromoted}, rollout: idle().rollout, code: ExitReached},
+		"promoted, held and not looked at":    {goal: goal{what: goalPromoted}, rollout: idle().rollout, workload: held, code: goesOn, say: "a new version is there"},
+		"promoted, always held":               {goal: goal{what: goalPromoted}, rollout: change(idle(), func(r *v1alpha1.Rollout) { r.Status.Hold = v1alpha1.HoldAlways }), workload: held, code: ExitReached},
+		"promoted, another spec":              {goal: goal{what: goalPromoted}, rollout: change(idle(), func(r *v1alpha1.Rollout) { r.Generation++ }), code: goesOn},
+		"promoted, starting":                  {goal: goal{what: goalPromoted}, rollout: starting().rollout, code: goesOn},
+		"promoted, waits for a person":        {goal: goal{what: goalPromoted}, rollout: waiting().rollout, code: ExitWaiting},
+		"promoted, waits, patient":            {goal: goal{what: goalPromoted, patient: true}, rollout: waiting().rollout, code: goesOn},
+		"promoted, waits for a verdict too":   {goal: goal{what: goalPromoted}, rollout: weighing().rollout, code: goesOn},
+		"promoted, promoting":                 {goal: goal{what: goalPromoted}, seen: "b6m2hn8wqz", rollout: promoting().rollout, code: ExitReached},
+		"promoted, withdrawn":                 {goal: goal{what: goalPromoted}, seen: "b6m2hn8wqz", rollout: idle().rollout, code: ExitRolledBack, say: "withdrawn"},
+		"promoted, superseded by another":     {goal: goal{what: goalPromoted, revision: "old"}, seen: "old", rollout: starting().rollout, code: ExitError, say: "superseded by b6m2hn8wqz"},
+		"promoted, newer one is followed":     {goal: goal{what: goalPromoted}, seen: "old", rollout: starting().rollout, code: goesOn},
+		"promoted, revision not there yet":    {goal: goal{what: goalPromoted, revision: "b6m2"}, rollout: idle().rollout, code: goesOn, say: "not under way yet"},
+		"promoted, revision under way":        {goal: goal{what: goalPromoted, revision: "b6m2"}, rollout: rolledBack().rollout, code: ExitRolledBack},
+		"promoted, revision serves":           {goal: goal{what: goalPromoted, revision: "7d9c"}, rollout: starting().rollout, code: ExitReached},
+		"promoted, commit not there yet":      {goal: goal{what: goalPromoted, commit: "9a8b7c6d"}, rollout: idle().rollout, code: goesOn},
+		"promoted, commit serves":             {goal: goal{what: goalPromoted, commit: "3f1e0c9a"}, rollout: idle().rollout, code: ExitReached},
+		"healthy, promoting":                  {goal: goal{what: goalHealthy}, rollout: promoting().rollout, code: goesOn},
+		"healthy, idle":                       {goal: goal{what: goalHealthy}, rollout: idle().rollout, code: ExitReached},
+		"healthy, stalled":                    {goal: goal{what: goalHealthy}, rollout: stalled().rollout, code: ExitError},
+		"approval, waits for it":              {goal: goal{what: goalApproval}, rollout: waiting().rollout, code: ExitReached},
+		"approval, waits for a verdict too":   {goal: goal{what: goalApproval}, rollout: weighing().rollout, code: ExitReached},
+		"approval, starting":                  {goal: goal{what: goalApproval}, rollout: starting().rollout, code: goesOn},
+		"approval, at rest":                   {goal: goal{what: goalApproval}, rollout: idle().rollout, code: ExitError, say: "no rollout is under way"},
+		"approval, promoted without":          {goal: goal{what: goalApproval}, seen: "b6m2hn8wqz", rollout: promoting().rollout, code: ExitError},
+		"approval, paused instead":            {goal: goal{what: goalApproval}, rollout: change(starting(), func(r *v1alpha1.Rollout) { r.Status.State = v1alpha1.StatePaused }), code: ExitWaiting},
+		"step, before it":                     {goal: goal{what: goalStep, step: "2"}, rollout: inStep(0, true), code: goesOn},
+		"step, not taken":                     {goal: goal{what: goalStep, step: "2"}, rollout: inStep(1, false), code: goesOn},
+		"step, in it":                         {goal: goal{what: goalStep, step: "2"}, rollout: inStep(1, true), code: ExitReached},
+		"step, by name":                       {goal: goal{what: goalStep, step: "pilot"}, rollout: inStep(1, true), code: ExitReached},
+		"step, past it":                       {goal: goal{what: goalStep, step: "2"}, rollout: inStep(2, false), code: ExitReached},
+		"step, reached though a person waits": {goal: goal{what: goalStep, step: "3"}, rollout: waiting().rollout, code: ExitReached},
+		"step, a person is before it":         {goal: goal{what: goalStep, step: "4"}, rollout: waiting().rollout, code: ExitWaiting},
+		"step, promoted":                      {goal: goal{what: goalStep, step: "4"}, seen: "b6m2hn8wqz", rollout: promoting().rollout, code: ExitReached},
+		"any, deleted": {goal: goal{what: goalPromoted}, rollout: change(idle(), func(r *v1alpha1.Rollout) {
+			end := ago(0)
+			r.DeletionTimestamp = &end
+		}), code: ExitError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := (&judge{goal: c.goal, seen: c.seen}).rule(c.rollout, c.workload)
+			code := got.code
+			if !got.final {
+				code = goesOn
+			}
+			if code != c.code || !strings.Contains(got.say, c.say) {
+				t.Errorf("it ends with %d and says %q; want %d and %q", code, got.say, c.code, c.say)
+			}
+		})
+	}
+}
+
+// goesOn is no exit code.
+const goesOn = -1
+
+// looked is what a Rollout is whose present spec was looked at.
+func looked(r *v1alpha1.Rollout) { r.Status.ObservedGeneration = r.Generation }
