@@ -31,11 +31,15 @@ func TestCheckConfig_SaysWhatIsWrongAndWhere(t *testing.T) {
 		"a file that is not": {"", []string{"/nowhere.yaml"}, 1, "/nowhere.yaml"},
 		"help":               {"", []string{"--help"}, 0, "Usage: weighlock check-config FILE"},
 		"a wrong field": {
-			strings.Replace(checked, "teams:", "team:", 1) + "- sinks: [other]\n", []string{"-"}, 1,
+			strings.Replace(checked, "teams:", "team:", 1) + "- sinks: [other]\n",
+			[]string{"-"},
+			1,
 			"standard input:7: sinks[1].team: there is no such field",
 		},
 		"two problems": {
-			checked + "- sinks: [other]\n- sinks: [another]\n", []string{"-"}, 1,
+			checked + "- sinks: [other]\n- sinks: [another]\n",
+			[]string{"-"},
+			1,
 			"standard input:10: routes[1].sinks[0]: there is no sink \"other\"\nstandard input:11: routes[2].sinks[0]: there is no sink \"another\"\n",
 		},
 		"no YAML": {"a: [", []string{"-"}, 1, "standard input: reading YAML: "},
