@@ -306,9 +306,11 @@ type Thread struct {
 	// +required
 	Sink string `json:"sink"`
 
-	// attempt is the rollout of which is told.
+	// attempt is the rollout of which is told, and revision the one that it tries.
 	// +required
 	Attempt int64 `json:"attempt"`
+	// +optional
+	Revision string `json:"revision,omitempty"`
 
 	// channel and timestamp name the message.
 	// +required
