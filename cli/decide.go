@@ -157,7 +157,7 @@ func (d *decide) tell(rollout *v1alpha1.Rollout, made *v1alpha1.Decision, note s
 	if note != "" {
 		would, note = "would ", " "+note
 	}
-	d.line("%s: %s%s%s", rollout.Name, would, deed(rollout, made), note)
+	d.line("%s", clean(fmt.Sprintf("%s: %s%s%s", rollout.Name, would, deed(rollout, made), note)))
 	return nil
 }
 
@@ -171,7 +171,7 @@ func (d *decide) outcome(rollout *v1alpha1.Rollout, settled *v1alpha1.Decision) 
 	switch settled.Status.Outcome {
 	case v1alpha1.DecisionApplied:
 		if d.output.isOwn() {
-			d.line("%s: %s", rollout.Name, settled.Status.Message)
+			d.line("%s", clean(rollout.Name+": "+settled.Status.Message))
 		}
 		return nil
 	case v1alpha1.DecisionSuperseded:
