@@ -64,6 +64,7 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	stats := d.load.Stats()
 	d.screen.say(results.summary(stats, d.rate))
+	d.screen.say(d.history(ctx) + next)
 	if err := results.judge(stats, d.rate); err != nil {
 		d.tellLogs()
 		return err

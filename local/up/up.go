@@ -137,8 +137,8 @@ func try(rate float64) []string {
 	return lines
 }
 
-// approval is the example with a step that waits for a person.
-const approval = "approval"
+// Approval is the example with a step that waits for a person.
+const Approval = "approval"
 
 // follow says how to watch a rollout, and how people have their say.
 func follow(s *stack.Stack, example string) []string {
@@ -154,8 +154,8 @@ func follow(s *stack.Stack, example string) []string {
 		"  kubectl weighlock history shop --namespace=shop",
 		"",
 	}
-	if example != approval {
-		return append(lines, "A rollout that asks a person: make local ARGS='--example "+approval+"'", "")
+	if example != Approval {
+		return append(lines, "A rollout that asks a person: make local ARGS='--example "+Approval+"'", "")
 	}
 	return append(lines,
 		"Version 2 will wait for a person in one of its steps. Answer in Slack, or here:",
