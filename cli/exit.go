@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -79,10 +80,19 @@ func describe(cmd *cobra.Command, err error) string {
 		case coded.err == nil:
 			return ""
 		case coded.code == ExitUsage:
-			return fmt.Sprintf("error: %v\nsee %s --help", err, cmd.CommandPath())
+			return fmt.Sprintf("error: %s\nsee %s --help", harmless(err.Error()), cmd.CommandPath())
 		}
 	}
-	return "error: " + explain(err)
+	return "error: " + harmless(explain(err))
+}
+
+// harmless is clean for several lines: errors, too, hold what others wrote.
+func harmless(lines string) string {
+	split := strings.Split(lines, "\n")
+	for i := range split {
+		split[i] = clean(split[i])
+	}
+	return strings.Join(split, "\n")
 }
 
 // explain puts what commonly goes wrong into words of its own.

@@ -99,9 +99,8 @@ func TestStatus_WaitsForTheVersionThatIsMeant(t *testing.T) {
 	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
 	commit := me.start(t, "status", "checkout", "--for=promoted", "--commit", "c0ffee")
 	revision := me.start(t, "status", "checkout", "--for=promoted", "--revision", "newrev")
-	for _, call := range []*called{commit, revision} {
-		call.expect(t, "is not under way yet")
-	}
+	commit.expect(t, "checkout: commit c0ffee is not under way yet")
+	revision.expect(t, "checkout: revision newrev is not under way yet")
 	setStatus(t, r, tried)
 	for _, call := range []*called{commit, revision} {
 		call.expect(t, "is in step 1/2")
@@ -140,7 +139,7 @@ func TestStatus_RefusesWhatItCannotWaitFor(t *testing.T) {
 	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
 	me.run(t, "status", "--for=happiness").want(t, 2, "--for=happiness is unknown", "promoted, healthy, approval or step=N")
 	me.run(t, "status", "--for=step").want(t, 2, "--for=step is unknown")
-	me.run(t, "status", "--for=step=3").want(t, 2, "has no step 3, but 1 (pilot), 2")
+	me.run(t, "status", "--for=step=3").want(t, 2, "has no step \"3\"")
 	me.run(t, "status", "--timeout=1m").want(t, 2, "--timeout goes with --for")
 	me.run(t, "status", "--for=promoted", "--timeout=-1m").want(t, 2, "below zero")
 }

@@ -70,7 +70,19 @@ func (j *judge) rule(r *v1alpha1.Rollout, workload *appsv1.Deployment) ruling {
 	case j.seen != "" && incumbent != nil:
 		return final(ExitRolledBack, "%s was withdrawn: all traffic is on %s", j.seen, incumbent.Revision)
 	}
-	return notYet("%s is not under way yet", strings.TrimSpace("revision "+j.revision+" "+j.commit))
+	return notYet("%s is not under way yet", j.named())
+}
+
+// named is what the goal calls the version.
+func (j *judge) named() string {
+	var names []string
+	if j.revision != "" {
+		names = append(names, "revision "+j.revision)
+	}
+	if j.commit != "" {
+		names = append(names, "commit "+j.commit)
+	}
+	return strings.Join(names, " of ")
 }
 
 // means says whether the goal names that revision.
@@ -143,21 +155,12 @@ func (j *judge) isPast(r *v1alpha1.Rollout) bool {
 	if r.Status.State == v1alpha1.StatePromoting {
 		return true
 	}
-	step, wanted := r.Status.Step, stepNumber(r, j.step)
-	if step == nil || wanted == 0 {
+	step := r.Status.Step
+	wanted, err := stepIndex(r, j.step)
+	if step == nil || err != nil {
 		return false
 	}
-	return int(step.Index)+1 > wanted || (int(step.Index)+1 == wanted && step.Since != nil)
-}
-
-// stepNumber is the number of a step, from 1, by number or name; zero where there is no such step.
-func stepNumber(r *v1alpha1.Rollout, step string) int {
-	for i := range r.Spec.Steps {
-		if step == fmt.Sprint(i+1) || (step != "" && step == r.Spec.Steps[i].Name) {
-			return i + 1
-		}
-	}
-	return 0
+	return int(step.Index) > wanted || (int(step.Index) == wanted && step.Since != nil)
 }
 
 // setBack says whether the candidate lost its traffic, though it isn't to blame.

@@ -36,6 +36,11 @@ func (s *session) repaint(ctx context.Context, e *eye, look func(context.Context
 		// What is drawn has the colours already that the user wants.
 		tea.WithColorProfile(colorprofile.TrueColor),
 	}
+	if m.width == 0 {
+		// A serial console doesn't tell its size.
+		m.width, m.height = 80, 24
+		options = append(options, tea.WithWindowSize(m.width, m.height))
+	}
 	if in, ok := s.In.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
 		options = append(options, tea.WithInput(in))
 	} else {

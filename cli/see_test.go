@@ -2,16 +2,14 @@ package cli_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-
-	"os"
-	"path/filepath"
-
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"

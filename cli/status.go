@@ -108,8 +108,10 @@ func (a *asking) check() error {
 
 // status tells how a Rollout is, or waits.
 func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout) error {
-	if a.goal.what == goalStep && stepNumber(found, a.goal.step) == 0 {
-		return usagef("Rollout %s has no step %s, but %s", found.Name, a.goal.step, strings.Join(stepNames(found), ", "))
+	if a.goal.what == goalStep {
+		if _, err := stepIndex(found, a.goal.step); err != nil {
+			return err
+		}
 	}
 	j := &judge{goal: a.goal}
 	if a.goal.what == "" {
@@ -221,20 +223,4 @@ func (s *session) conclude(a *asking, r *v1alpha1.Rollout, ruled ruling) error {
 		}
 	}
 	return exitWith(ruled.code)
-}
-
-// stepNames lists the steps of a Rollout as --for=step= takes them.
-func stepNames(r *v1alpha1.Rollout) []string {
-	list := make([]string, 0, len(r.Spec.Steps))
-	for i := range r.Spec.Steps {
-		name := fmt.Sprint(i + 1)
-		if r.Spec.Steps[i].Name != "" {
-			name += " (" + r.Spec.Steps[i].Name + ")"
-		}
-		list = append(list, name)
-	}
-	if len(list) == 0 {
-		return []string{"none at all"}
-	}
-	return list
 }
