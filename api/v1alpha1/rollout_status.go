@@ -318,6 +318,10 @@ type Thread struct {
 	// +required
 	Timestamp string `json:"timestamp"`
 
+	// over says that the message tells the rollout's end, and changes no more.
+	// +optional
+	Over bool `json:"over,omitempty"`
+
 	// prompt asks for a decision.
 	// +optional
 	Prompt *Prompt `json:"prompt,omitempty"`
