@@ -32,7 +32,11 @@ func TestConfiguration_OfTheGuideIsValid(t *testing.T) {
 	if len(parts) < 5 {
 		t.Fatalf("found %d sinks in the guide", len(parts))
 	}
-	for _, part := range parts {
+	app := blocksWith(t, "slack.md", "slack:")
+	if len(app) < 2 {
+		t.Fatalf("found %d parts of configurations in the guide of Slack", len(app))
+	}
+	for _, part := range slices.Concat(parts, slices.DeleteFunc(app, func(part string) bool { return !strings.HasPrefix(part, "slack:") })) {
 		if _, err := configuration.Parse(strings.NewReader(head + part)); err != nil {
 			t.Errorf("%v in\n%s", err, part)
 		}
