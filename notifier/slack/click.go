@@ -1,0 +1,257 @@
+package slack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	slackapi "github.com/slack-go/slack"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/decision"
+	"github.com/weighlock/weighlock/naming"
+	"github.com/weighlock/weighlock/notifier"
+)
+
+const (
+	// modalAbort is the modal that asks why; its one input is blockReason/inputReason.
+	modalAbort, blockReason, inputReason = "weighlock-abort", "reason", "reason"
+	// mostReason is how long a reason may be, in characters: as the API has it.
+	mostReason = 1000
+	// settleTimeout is how long the outcome of a decision is waited for.
+	settleTimeout, settleInterval = 10 * time.Second, 250 * time.Millisecond
+)
+
+// promptID is what buttons carry.
+var promptID = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// click is what a member did: a button, or a modal that was sent off.
+type click struct {
+	verb v1alpha1.DecisionVerb
+	// prompt is the id of the prompt that it is about.
+	prompt, user, team string
+	// channel and thread in which it was done; empty for a modal.
+	channel, thread string
+	trigger, reason string
+	// asked says that the reason was asked for: a modal was sent off.
+	asked bool
+}
+
+var errNotOurs = errors.New("no click of Weighlock's")
+
+// read makes a click of what Slack sent; errNotOurs where it is something else.
+func read(payload []byte) (click, error) {
+	var callback slackapi.InteractionCallback
+	if err := json.Unmarshal(payload, &callback); err != nil {
+		return click{}, fmt.Errorf("reading what Slack sent: %w", err)
+	}
+	return readCallback(&callback)
+}
+
+func readCallback(callback *slackapi.InteractionCallback) (click, error) {
+	c := click{user: callback.User.ID, team: callback.Team.ID, channel: callback.Channel.ID, trigger: callback.TriggerID}
+	if c.team == "" {
+		c.team = callback.User.TeamID
+	}
+	c.thread = callback.Message.ThreadTimestamp
+	if c.thread == "" {
+		c.thread = callback.Container.ThreadTs
+	}
+	switch callback.Type { //nolint:exhaustive // All else isn't asked for.
+	case slackapi.InteractionTypeBlockActions:
+		if len(callback.ActionCallback.BlockActions) != 1 || callback.ActionCallback.BlockActions[0] == nil {
+			return c, errNotOurs
+		}
+		action := callback.ActionCallback.BlockActions[0]
+		c.prompt = action.Value
+		switch action.ActionID {
+		case actionApprove:
+			c.verb = v1alpha1.VerbApprove
+		case actionAbort:
+			c.verb = v1alpha1.VerbAbort
+		default:
+			return c, errNotOurs
+		}
+	case slackapi.InteractionTypeViewSubmission:
+		if callback.View.CallbackID != modalAbort {
+			return c, errNotOurs
+		}
+		c.verb, c.prompt, c.asked = v1alpha1.VerbAbort, callback.View.PrivateMetadata, true
+		if state := callback.View.State; state != nil {
+			c.reason = strings.TrimSpace(state.Values[blockReason][inputReason].Value)
+		}
+	default:
+		return c, errNotOurs
+	}
+	if !promptID.MatchString(c.prompt) || !memberID.MatchString(c.user) {
+		return c, errors.New("reading what Slack sent: the click names no prompt of ours, or no member")
+	}
+	return c, nil
+}
+
+// complaint is what is wrong with a modal, for its sender to mend; nil when nothing is.
+func (c *click) complaint() *slackapi.ViewSubmissionResponse {
+	switch {
+	case !c.asked:
+		return nil
+	case c.reason == "":
+		return slackapi.NewErrorsViewSubmissionResponse(map[string]string{blockReason: "Say why, for those who look later."})
+	case len([]rune(c.reason)) > mostReason:
+		return slackapi.NewErrorsViewSubmissionResponse(map[string]string{blockReason: fmt.Sprintf("Use at most %d characters.", mostReason)})
+	default:
+		return nil
+	}
+}
+
+// act does what a click asks for, and tells the member alone what became of it.
+func (a *App) act(ctx context.Context, c click) {
+	rollout, thread, err := a.asked(ctx, c.prompt)
+	result := "refused"
+	answer := ""
+	if err == nil {
+		if c.channel == "" {
+			c.channel = thread.Channel
+		}
+		c.thread = thread.Timestamp
+		answer, err = a.decide(ctx, c, rollout, thread)
+	}
+	var refused *refusal
+	switch {
+	case errors.As(err, &refused):
+		answer = refused.message
+	case err != nil:
+		a.o.Log.Error(explain(err), "acting on a click", "verb", c.verb, "user", c.user)
+		result, answer = "failed", "Weighlock could not do that just now. Try again, or use kubectl weighlock "+string(c.verb)+"."
+	default:
+		result = "done"
+	}
+	a.measures.clicks.WithLabelValues(result).Inc()
+	if answer != "" && c.channel != "" {
+		a.whisper(ctx, c, answer)
+	}
+}
+
+// asked finds the Rollout whose prompt has an id, and the thread that the prompt is in.
+func (a *App) asked(ctx context.Context, id string) (*v1alpha1.Rollout, *v1alpha1.Thread, error) {
+	list := &v1alpha1.RolloutList{}
+	if err := a.o.Client.List(ctx, list, client.MatchingFields{byPrompt: id}); err != nil {
+		return nil, nil, fmt.Errorf("finding what a prompt is about: %w", err)
+	}
+	for i := range list.Items {
+		rollout := &list.Items[i]
+		for j := range rollout.Status.Threads {
+			if t := a.thread(rollout, rollout.Status.Threads[j].Sink); t != nil && t.Prompt != nil && t.Prompt.ID == id {
+				return rollout, t, nil
+			}
+		}
+	}
+	return nil, nil, &refusal{"That question is superseded: its rollout went on, or is over."}
+}
+
+// decide makes the decision that a click asks for, if the member may make it. For an abort it asks why, first.
+func (a *App) decide(ctx context.Context, c click, rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) (string, error) {
+	team, err := a.workspace(ctx)
+	if err != nil {
+		return "", err
+	}
+	if c.team != team {
+		return "", &refusal{"You are a member of another workspace, so you can't decide here."}
+	}
+	prompt := thread.Prompt
+	if prompt.Closed || !about(prompt, rollout) {
+		a.prod(client.ObjectKeyFromObject(rollout))
+		return "", &refusal{fmt.Sprintf("That is superseded: step %d of %s is not what %s/%s waits at any more.", prompt.Step+1, prompt.Revision, rollout.Namespace, rollout.Name)}
+	}
+	groups, err := a.may(ctx, rollout, prompt, c.verb, c.user)
+	if err != nil {
+		return "", err
+	}
+	if c.verb == v1alpha1.VerbAbort && !c.asked {
+		return "", a.askWhy(ctx, c, rollout)
+	}
+	d := decision.New(rollout, c.verb, decision.Author{
+		Actor: memberPrefix + c.user, Groups: groups, Person: a.o.Person(c.user), Via: "slack",
+	}, c.reason)
+	// A click that comes twice makes the same decision.
+	d.GenerateName, d.Name = "", naming.Join(rollout.Name, string(c.verb)+"-"+naming.Hash([]byte(prompt.ID+c.user), 10))
+	d.Spec.Revision = prompt.Revision
+	if c.verb == v1alpha1.VerbApprove {
+		d.Spec.Step = new(prompt.Step)
+	}
+	err = a.o.Client.Create(ctx, d)
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		return "", &refusal{"You have said so already."}
+	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
+		a.o.Log.Error(err, "the API server refuses a decision", "verb", c.verb, "user", c.user)
+		return "", &refusal{"The cluster refuses that: " + err.Error()}
+	case err != nil:
+		return "", fmt.Errorf("making the decision: %w", err)
+	}
+	a.o.Log.Info("decided", "verb", c.verb, "user", c.user, "rollout", client.ObjectKeyFromObject(rollout), "decision", d.Name)
+	return a.outcome(ctx, d)
+}
+
+// outcome waits for what becomes of a decision, and tells it.
+func (a *App) outcome(ctx context.Context, d *v1alpha1.Decision) (string, error) {
+	for deadline := a.o.Clock.Now().Add(settleTimeout); a.o.Clock.Now().Before(deadline); {
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-a.o.Clock.After(settleInterval):
+		}
+		now := &v1alpha1.Decision{}
+		if err := a.o.Live.Get(ctx, client.ObjectKeyFromObject(d), now); err != nil {
+			return "", fmt.Errorf("asking what became of the decision: %w", err)
+		}
+		switch now.Status.Outcome {
+		case "":
+		case v1alpha1.DecisionApplied:
+			return "Done: " + now.Status.Message, nil
+		case v1alpha1.DecisionSuperseded, v1alpha1.DecisionRejected:
+			return fmt.Sprintf("%s: %s", now.Status.Outcome, now.Status.Message), nil
+		}
+	}
+	return "Your decision stands (" + d.Name + "); Weighlock has not acted on it yet.", nil
+}
+
+// askWhy opens the modal that asks for the reason of an abort.
+func (a *App) askWhy(ctx context.Context, c click, rollout *v1alpha1.Rollout) error {
+	name := rollout.Namespace + "/" + rollout.Name
+	element := slackapi.NewPlainTextInputBlockElement(nil, inputReason)
+	element.Multiline, element.MaxLength = true, mostReason
+	view := slackapi.ModalViewRequest{
+		Type: slackapi.VTModal, CallbackID: modalAbort, PrivateMetadata: c.prompt,
+		Title: plain("Abort the rollout"), Submit: plain("Abort it"), Close: plain("Leave it"),
+		Blocks: slackapi.Blocks{BlockSet: []slackapi.Block{
+			section("All requests of *" + said(name) + "* go back to the version before, at once."),
+			slackapi.NewInputBlock(blockReason, plain("Why?"), nil, element),
+		}},
+	}
+	return a.call(ctx, "views.open", func(ctx context.Context, api *slackapi.Client) error {
+		_, err := api.OpenViewContext(ctx, c.trigger, view)
+		return err
+	})
+}
+
+// whisper tells one member something, in the thread.
+func (a *App) whisper(ctx context.Context, c click, text string) {
+	text = notifier.Cut(text, mostText)
+	options := []slackapi.MsgOption{slackapi.MsgOptionText(memberNames.ReplaceAllString(escape(text), "<@$1>"), false)}
+	if c.thread != "" {
+		options = append(options, slackapi.MsgOptionTS(c.thread))
+	}
+	err := a.call(ctx, "chat.postEphemeral", func(ctx context.Context, api *slackapi.Client) error {
+		_, err := api.PostEphemeralContext(ctx, c.channel, c.user, options...)
+		return err
+	})
+	if err != nil {
+		a.o.Log.Error(explain(err), "answering a click", "user", c.user)
+	}
+}

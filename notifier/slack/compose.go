@@ -1,0 +1,227 @@
+package slack
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	slackapi "github.com/slack-go/slack"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/notifier"
+)
+
+const (
+	// Slack's limits, in characters: of the text of a section, of one of its fields, of a header and of a message's plain text.
+	mostText, mostField, mostHeader, mostPlain = 2900, 1900, 140, 2900
+	// The ids of the buttons.
+	actionApprove, actionAbort = "weighlock-approve", "weighlock-abort"
+)
+
+// message is one as Slack gets it.
+type message struct {
+	// plain is for notifications, and for readers of screens.
+	plain  string
+	blocks []slackapi.Block
+	// state changes when something happened, and not when only numbers did.
+	state string
+}
+
+// escape keeps text from being read as Slack's markup.
+func escape(text string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(text)
+}
+
+// code is text as code: nothing in it is markup.
+func code(text string) string {
+	return "`" + strings.ReplaceAll(escape(text), "`", "'") + "`"
+}
+
+// said is what others wrote, without their markup.
+func said(text string) string {
+	return strings.NewReplacer("*", "∗", "_", "ˍ", "~", "∼", "`", "'").Replace(escape(text))
+}
+
+func markdown(text string) *slackapi.TextBlockObject {
+	return slackapi.NewTextBlockObject(slackapi.MarkdownType, notifier.Cut(text, mostText), false, false)
+}
+
+func plain(text string) *slackapi.TextBlockObject {
+	return slackapi.NewTextBlockObject(slackapi.PlainTextType, text, true, false)
+}
+
+func section(text string, fields ...*slackapi.TextBlockObject) slackapi.Block {
+	if text == "" {
+		return slackapi.NewSectionBlock(nil, fields, nil)
+	}
+	return slackapi.NewSectionBlock(markdown(text), fields, nil)
+}
+
+func small(text string) slackapi.Block { return slackapi.NewContextBlock("", markdown(text)) }
+
+func field(name, value string) *slackapi.TextBlockObject {
+	return slackapi.NewTextBlockObject(slackapi.MarkdownType, notifier.Cut("*"+name+"*\n"+value, mostField), false, false)
+}
+
+// standing is what a rollout is doing: a sign, a word and a sentence.
+type standing struct {
+	sign, word, why string
+	// over says that nothing more will happen to this attempt.
+	over bool
+}
+
+// stands tells how the attempt of a thread stands.
+func stands(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) standing {
+	status := &rollout.Status
+	if status.Attempt > thread.Attempt {
+		return standing{":fast_forward:", "Superseded", "another version is tried", true}
+	}
+	serves := ""
+	if status.Incumbent != nil {
+		serves = status.Incumbent.Revision
+	}
+	promoted := serves == thread.Revision && serves != ""
+	switch status.State {
+	case v1alpha1.StateRolledBack:
+		why := ""
+		if status.Candidate != nil {
+			why = status.Candidate.Failed
+		}
+		return standing{":rewind:", "Rolled back", why, true}
+	case v1alpha1.StateStalled:
+		return standing{":warning:", "Stalled", status.WaitingFor, false}
+	case v1alpha1.StatePaused:
+		return standing{":double_vertical_bar:", "Paused", "waits for " + status.WaitingFor, false}
+	case v1alpha1.StateWaiting:
+		return standing{":hourglass_flowing_sand:", "In step " + position(rollout), "waits for " + status.WaitingFor, false}
+	case v1alpha1.StateIdle:
+		if promoted {
+			return standing{":white_check_mark:", "Promoted", "it serves all requests", true}
+		}
+		return standing{":leftwards_arrow_with_hook:", "Withdrawn", "the version before serves all requests", true}
+	}
+	switch {
+	case promoted:
+		return standing{":white_check_mark:", "Promoted", "it serves all requests; the workload is brought up to it", false}
+	case status.Step != nil:
+		return standing{":arrow_forward:", "In step " + position(rollout), status.WaitingFor, false}
+	default:
+		return standing{":arrow_forward:", string(status.State), status.WaitingFor, false}
+	}
+}
+
+// position names the present step, such as "2/5, half".
+func position(rollout *v1alpha1.Rollout) string {
+	step := rollout.Status.Step
+	if step == nil {
+		return ""
+	}
+	if step.Name == "" {
+		return step.Position
+	}
+	return step.Position + ", " + step.Name
+}
+
+// root is the message of one attempt.
+func root(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) message {
+	s := stands(rollout, thread)
+	name := rollout.Namespace + "/" + rollout.Name
+	title := name + ": " + s.word
+	m := message{plain: notifier.Cut(escape(title+". "+s.why), mostPlain), state: strings.Join([]string{s.word, approvals(rollout), said(pausedBy(rollout))}, "|")}
+	text := s.sign + " *" + said(title) + "*"
+	if s.why != "" {
+		text += "\n" + said(s.why)
+	}
+	m.blocks = append(m.blocks, section(text))
+	if over := rollout.Status.Attempt > thread.Attempt; over {
+		m.blocks = append(m.blocks, section("", field("Candidate", code(thread.Revision))))
+		return m
+	}
+	m.blocks = append(m.blocks, section("", facts(rollout, thread)...))
+	if evidence := evidence(rollout); evidence != "" && !s.over {
+		m.blocks = append(m.blocks, section(evidence))
+	}
+	return m
+}
+
+func facts(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) []*slackapi.TextBlockObject {
+	status := &rollout.Status
+	fields := []*slackapi.TextBlockObject{field("Candidate", code(cmp.Or(thread.Revision, "none")))}
+	brought := status.Candidate
+	if status.Incumbent != nil && status.Incumbent.Revision == thread.Revision {
+		brought = status.Incumbent
+	} else if status.Incumbent != nil {
+		fields = append(fields, field("Incumbent", code(status.Incumbent.Revision)))
+	}
+	if brought != nil && brought.Revision == thread.Revision && brought.Commit != "" {
+		text := code(shortCommit(brought.Commit))
+		if brought.Author != "" {
+			text += " by " + said(brought.Author)
+		}
+		fields = append(fields, field("Commit", text))
+	}
+	if traffic := status.Traffic; traffic != nil && status.Step != nil {
+		text := said(traffic.Asked)
+		if traffic.Measured != "" {
+			text += " (measured " + said(traffic.Measured) + ")"
+		}
+		fields = append(fields, field("Traffic", text))
+	}
+	return fields
+}
+
+// shortCommit cuts a commit's hash, which may stand behind a branch's name.
+func shortCommit(commit string) string {
+	branch, hash, found := strings.Cut(commit, ":")
+	if !found {
+		branch, hash = "", commit
+	} else {
+		branch += ":"
+	}
+	return branch + hash[:min(len(hash), 12)]
+}
+
+// evidence is what was measured, and what analysis says of it.
+func evidence(rollout *v1alpha1.Rollout) string {
+	verdict := rollout.Status.Verdict
+	if verdict == nil {
+		return ""
+	}
+	lines := []string{"*" + said(string(verdict.Outcome)) + "* " + said(verdict.Message)}
+	for _, metric := range verdict.Metrics {
+		if metric.Candidate == "" && metric.Incumbent == "" {
+			continue
+		}
+		line := "• " + said(metric.Name) + ": " + said(cmp.Or(metric.Candidate, "nothing measured"))
+		if metric.Incumbent != "" {
+			line += ", incumbent " + said(metric.Incumbent)
+		}
+		if metric.DryRun {
+			line += " (decides nothing)"
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func approvals(rollout *v1alpha1.Rollout) string {
+	if approval := rollout.Status.Approval; approval != nil {
+		return fmt.Sprintf("%d of %d approvals", approval.Count, approval.Quorum)
+	}
+	return ""
+}
+
+func pausedBy(rollout *v1alpha1.Rollout) string {
+	if rollout.Status.Paused == nil {
+		return ""
+	}
+	return rollout.Status.Paused.Actor
+}
+
+// mention names who acted: members of Slack so that Slack shows their names.
+func mention(actor string) string {
+	if id, is := strings.CutPrefix(actor, memberPrefix); is && memberID.MatchString(id) {
+		return "<@" + id + ">"
+	}
+	return said(actor)
+}

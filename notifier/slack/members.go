@@ -1,0 +1,128 @@
+package slack
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	slackapi "github.com/slack-go/slack"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// memberPrefix begins the names of members and user groups in decisions.
+const memberPrefix = "slack:"
+
+// memberID is what ids of members look like.
+var memberID = regexp.MustCompile(`^[UW][A-Z0-9]{2,30}$`)
+
+// groupLife is how long what Slack said of a user group is believed.
+const groupLife = 5 * time.Minute
+
+// members remember who is in the user groups.
+type members struct {
+	mu    sync.Mutex
+	known map[string]group
+}
+
+type group struct {
+	users []string
+	at    time.Time
+}
+
+// refusal is why somebody may not do something, in words for that person.
+type refusal struct{ message string }
+
+func (r *refusal) Error() string { return r.message }
+
+// may says whether a member may decide on a step of a Rollout, and by which of its groups; a refusal where not.
+func (a *App) may(ctx context.Context, rollout *v1alpha1.Rollout, prompt *v1alpha1.Prompt, verb v1alpha1.DecisionVerb, user string) (groups []string, err error) {
+	gate := gateOf(rollout, prompt.Step)
+	named := gate != nil && len(gate.Approvers) > 0
+	if !named || verb == v1alpha1.VerbAbort {
+		refused := a.mayHere(ctx, rollout.Namespace, verb, user)
+		if refused == nil || !named {
+			return nil, refused
+		}
+	}
+	return a.mayApprove(ctx, gate, verb, user)
+}
+
+// mayHere says whether the configuration lets a member decide in a namespace.
+func (a *App) mayHere(ctx context.Context, namespace string, verb v1alpha1.DecisionVerb, user string) error {
+	users, groups := a.o.Approvers(namespace)
+	if len(users) == 0 && len(groups) == 0 {
+		return &refusal{fmt.Sprintf("Nobody may %s through Slack in namespace %s: slack.approvers of Weighlock's configuration names nobody there.", verb, namespace)}
+	}
+	if slices.Contains(users, user) {
+		return nil
+	}
+	for _, id := range groups {
+		in, err := a.isIn(ctx, user, id)
+		if err != nil {
+			return err
+		}
+		if in {
+			return nil
+		}
+	}
+	return &refusal{fmt.Sprintf("You may not %s in namespace %s: you are not among slack.approvers of Weighlock's configuration.", verb, namespace)}
+}
+
+// mayApprove says whether a member is among the approvers of a step, and by which groups.
+func (a *App) mayApprove(ctx context.Context, gate *v1alpha1.Approval, verb v1alpha1.DecisionVerb, user string) (groups []string, err error) {
+	allowed, ours := false, false
+	person := a.o.Person(user)
+	for _, approver := range gate.Approvers {
+		id, isGroup := strings.CutPrefix(approver.Group, memberPrefix)
+		switch {
+		case approver.User == memberPrefix+user, person != "" && approver.User == person:
+			allowed = true
+		case isGroup:
+			in, err := a.isIn(ctx, user, id)
+			if err != nil {
+				return nil, err
+			}
+			if in {
+				allowed, groups = true, append(groups, approver.Group)
+			}
+		}
+		ours = ours || isGroup || strings.HasPrefix(approver.User, memberPrefix)
+	}
+	switch {
+	case allowed:
+		return groups, nil
+	case !ours:
+		return nil, &refusal{fmt.Sprintf("You may not %s through Slack: the step's approvers are users and groups of the cluster. Use kubectl weighlock %s.", verb, verb)}
+	default:
+		return nil, &refusal{fmt.Sprintf("You may not %s: you are none of the step's approvers.", verb)}
+	}
+}
+
+// isIn says whether a member is in a user group. Where Slack can't tell, nobody is.
+func (a *App) isIn(ctx context.Context, user, id string) (bool, error) {
+	now := a.o.Clock.Now()
+	a.members.mu.Lock()
+	known, is := a.members.known[id]
+	a.members.mu.Unlock()
+	if is && now.Sub(known.at) < groupLife {
+		return slices.Contains(known.users, user), nil
+	}
+	err := a.call(ctx, "usergroups.users.list", func(ctx context.Context, api *slackapi.Client) (err error) {
+		known.users, err = api.GetUserGroupMembersContext(ctx, id)
+		return err
+	})
+	if err != nil {
+		a.o.Log.Error(explain(err), "asking who is in a user group of Slack", "group", id)
+		return false, &refusal{fmt.Sprintf("Slack doesn't tell who is in the user group %s, so nobody can decide by it now. Try again, or use kubectl weighlock.", id)}
+	}
+	known.at = now
+	a.members.mu.Lock()
+	a.members.known[id] = known
+	a.members.mu.Unlock()
+	return slices.Contains(known.users, user), nil
+}

@@ -1,0 +1,202 @@
+package slack
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	slackapi "github.com/slack-go/slack"
+)
+
+const (
+	// eventType marks our messages: their metadata hold an id by which one is found again.
+	eventType = "weighlock"
+	// oldest is how far back a message is looked for, and pages how many pages of them.
+	oldest, pages, pageSize = 25 * time.Hour, 5, 200
+	// mostDoubts is how many messages of which Slack hasn't said whether it took them are remembered.
+	mostDoubts = 1000
+)
+
+// place is where a message goes.
+type place struct {
+	channel string
+	// thread is the message below which it goes; empty for the channel itself. Broadcast shows it in the channel, too.
+	thread    string
+	broadcast bool
+}
+
+// shown is what a message says.
+type shown struct {
+	content, state string
+	at             time.Time
+}
+
+func (m message) content() string {
+	blocks, err := json.Marshal(m.blocks)
+	if err != nil {
+		panic(err) // strings only
+	}
+	sum := sha256.Sum256(append(blocks, m.plain...))
+	return hex.EncodeToString(sum[:])
+}
+
+// post sends a message once: where it may have been sent already, because that was asked for, or an earlier try ended without an
+// answer, it is looked for first. The channel's pace must be held.
+func (a *App) post(ctx context.Context, to place, id string, m message, look bool) (timestamp string, err error) {
+	if look || a.doubts(id) {
+		timestamp, err = a.find(ctx, to, id)
+		switch {
+		case word(err) == "missing_scope":
+			a.o.Log.Info("messages can't be looked for, so one may be sent twice after an outage", "err", explain(err).Error())
+		case err != nil:
+			return "", err
+		case timestamp != "":
+			return timestamp, nil
+		}
+	}
+	if err := a.pace.of(to.channel).post.Wait(ctx); err != nil {
+		return "", fmt.Errorf("waiting for Slack's pace: %w", err)
+	}
+	options := append(m.options(id), slackapi.MsgOptionDisableLinkUnfurl(), slackapi.MsgOptionDisableMediaUnfurl())
+	if to.thread != "" {
+		options = append(options, slackapi.MsgOptionTS(to.thread))
+	}
+	if to.broadcast {
+		options = append(options, slackapi.MsgOptionBroadcast())
+	}
+	err = a.call(ctx, "chat.postMessage", func(ctx context.Context, api *slackapi.Client) error {
+		_, timestamp, err = api.PostMessageContext(ctx, to.channel, options...)
+		return err
+	})
+	a.doubt(id, err != nil && !certain(err))
+	if err != nil {
+		return "", err
+	}
+	a.show(to.channel, timestamp, m)
+	return timestamp, nil
+}
+
+func (m message) options(id string) []slackapi.MsgOption {
+	options := []slackapi.MsgOption{slackapi.MsgOptionText(m.plain, false), slackapi.MsgOptionBlocks(m.blocks...)}
+	if id != "" {
+		options = append(options, slackapi.MsgOptionMetadata(slackapi.SlackMetadata{EventType: eventType, EventPayload: map[string]any{"id": id}}))
+	}
+	return options
+}
+
+// change makes a message say something else, if it does. Where only numbers differ it waits until the message is some seconds old: again
+// is after how long. The channel's pace must be held.
+func (a *App) change(ctx context.Context, channel, timestamp, id string, m message) (again time.Duration, err error) {
+	a.mu.Lock()
+	before := a.shown[channel+"/"+timestamp]
+	a.mu.Unlock()
+	if before.content == m.content() {
+		return 0, nil
+	}
+	if age := a.o.Clock.Since(before.at); before.state == m.state && age < numbersInterval {
+		return numbersInterval - age, nil
+	}
+	if err := a.pace.of(channel).change.Wait(ctx); err != nil {
+		return 0, fmt.Errorf("waiting for Slack's pace: %w", err)
+	}
+	err = a.call(ctx, "chat.update", func(ctx context.Context, api *slackapi.Client) error {
+		_, _, _, err := api.UpdateMessageContext(ctx, channel, timestamp, m.options(id)...)
+		return err
+	})
+	if err != nil && !gone(err) {
+		return 0, err
+	}
+	a.show(channel, timestamp, m) // One that somebody deleted is not made again.
+	return 0, nil
+}
+
+func (a *App) show(channel, timestamp string, m message) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.shown[channel+"/"+timestamp] = shown{content: m.content(), state: m.state, at: a.o.Clock.Now()}
+}
+
+// hide forgets what a message says that changes no more.
+func (a *App) hide(channel, timestamp string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.shown, channel+"/"+timestamp)
+}
+
+func (a *App) doubts(id string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, doubtful := a.doubtful[id]
+	return doubtful
+}
+
+// doubt remembers, or forgets, that a message may have been sent.
+func (a *App) doubt(id string, may bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !may {
+		delete(a.doubtful, id)
+		return
+	}
+	now := a.o.Clock.Now()
+	for other, since := range a.doubtful {
+		if len(a.doubtful) >= mostDoubts || now.Sub(since) > oldest {
+			delete(a.doubtful, other)
+		}
+	}
+	a.doubtful[id] = now
+}
+
+// find looks for a message by its id; empty when it isn't there.
+func (a *App) find(ctx context.Context, in place, id string) (timestamp string, err error) {
+	cursor := ""
+	since := strconv.FormatInt(a.o.Clock.Now().Add(-oldest).Unix(), 10)
+	for range pages {
+		var messages []slackapi.Message
+		if in.thread != "" {
+			messages, cursor, err = a.replies(ctx, in, cursor)
+		} else {
+			messages, cursor, err = a.history(ctx, in, since, cursor)
+		}
+		if err != nil {
+			return "", err
+		}
+		for i := range messages {
+			if m := &messages[i]; m.Metadata.EventType == eventType && m.Metadata.EventPayload["id"] == id {
+				return m.Timestamp, nil
+			}
+		}
+		if cursor == "" {
+			break
+		}
+	}
+	return "", nil
+}
+
+func (a *App) replies(ctx context.Context, in place, cursor string) (messages []slackapi.Message, next string, err error) {
+	err = a.call(ctx, "conversations.replies", func(ctx context.Context, api *slackapi.Client) error {
+		messages, _, next, err = api.GetConversationRepliesContext(ctx, &slackapi.GetConversationRepliesParameters{
+			ChannelID: in.channel, Timestamp: in.thread, Cursor: cursor, Limit: pageSize, IncludeAllMetadata: true,
+		})
+		return err
+	})
+	return messages, next, err
+}
+
+func (a *App) history(ctx context.Context, in place, since, cursor string) (messages []slackapi.Message, next string, err error) {
+	err = a.call(ctx, "conversations.history", func(ctx context.Context, api *slackapi.Client) error {
+		answer, err := api.GetConversationHistoryContext(ctx, &slackapi.GetConversationHistoryParameters{
+			ChannelID: in.channel, Oldest: since, Cursor: cursor, Limit: pageSize, IncludeAllMetadata: true,
+		})
+		if err != nil {
+			return err
+		}
+		messages, next = answer.Messages, answer.ResponseMetaData.NextCursor
+		return nil
+	})
+	return messages, next, err
+}

@@ -1,0 +1,112 @@
+package slack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"time"
+
+	slackapi "github.com/slack-go/slack"
+	"github.com/slack-go/slack/socketmode"
+)
+
+// The pauses between tries to connect.
+const firstPause, longestPause = time.Second, time.Minute
+
+// Socket takes what members click by a connection that the app opens (Socket Mode), until the context ends. It connects again when
+// that is lost.
+func (a *App) Socket(ctx context.Context) error {
+	pause := firstPause
+	for ctx.Err() == nil {
+		began := a.o.Clock.Now()
+		err := a.connect(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if a.o.Clock.Since(began) > longestPause {
+			pause = firstPause
+		}
+		a.o.Log.Info("the connection to Slack has ended; trying again", "after", pause, "err", fmt.Sprint(explain(err)))
+		select {
+		case <-ctx.Done():
+		case <-a.o.Clock.After(pause):
+		}
+		pause = min(2*pause, longestPause)
+	}
+	a.Wait()
+	return nil
+}
+
+// connect holds one connection.
+func (a *App) connect(ctx context.Context) error {
+	bot, err := a.o.BotToken()
+	if err != nil {
+		return fmt.Errorf("reading the bot token: %w", err)
+	}
+	app, err := a.o.AppToken()
+	if err != nil {
+		return fmt.Errorf("reading the app token: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// slack-go logs what it receives, and addresses that hold tickets.
+	silent := log.New(io.Discard, "", 0)
+	api := slackapi.New(bot, append(a.options(), slackapi.OptionAppLevelToken(app), slackapi.OptionLog(silent))...)
+	connection := socketmode.New(api, socketmode.OptionLog(silent), socketmode.OptionReadLimit(mostBody))
+	ended := make(chan error, 1)
+	go func() { ended <- connection.RunContext(ctx) }()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case event := <-connection.Events:
+			if err := a.take(ctx, connection, event); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// take takes one event of a connection.
+func (a *App) take(ctx context.Context, connection *socketmode.Client, event socketmode.Event) error {
+	switch event.Type { //nolint:exhaustive // All else isn't asked for.
+	case socketmode.EventTypeConnected:
+		a.o.Log.Info("connected to Slack")
+	case socketmode.EventTypeInvalidAuth:
+		return errors.New("slack doesn't take the app token: set slack.appToken to one with the scope connections:write")
+	case socketmode.EventTypeInteractive:
+		callback, is := event.Data.(slackapi.InteractionCallback)
+		if !is || event.Request == nil {
+			return nil
+		}
+		c, err := readCallback(&callback)
+		var answer []any
+		if complaint := c.complaint(); err == nil && complaint != nil {
+			answer = append(answer, complaint)
+		}
+		if err := connection.AckCtx(ctx, event.Request.EnvelopeID, first(answer)); err != nil {
+			return fmt.Errorf("answering Slack: %w", err)
+		}
+		if err == nil && len(answer) == 0 {
+			if !a.begin(context.WithoutCancel(ctx), c) {
+				a.measures.clicks.WithLabelValues("busy").Inc()
+			}
+		} else if err != nil && !errors.Is(err, errNotOurs) {
+			a.measures.clicks.WithLabelValues("unreadable").Inc()
+		}
+	default:
+		if event.Request != nil && event.Request.EnvelopeID != "" {
+			return connection.AckCtx(ctx, event.Request.EnvelopeID, nil)
+		}
+	}
+	return nil
+}
+
+func first(answers []any) any {
+	if len(answers) == 0 {
+		return nil
+	}
+	return answers[0]
+}
