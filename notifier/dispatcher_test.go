@@ -381,7 +381,8 @@ func TestDispatcher_TellsWhatWaitsBeforeItStops(t *testing.T) {
 	d.send([]string{"s"}, "a", "b", "c")
 	go close(hold)
 	d.stop()
-	if diff := cmp.Diff([]string{"a", "b", "c"}, s.messages()); diff != "" {
+	// What failed before it stops is tried once more.
+	if diff := cmp.Diff([]string{"a", "b", "c"}, slices.Compact(s.messages())); diff != "" || len(s.messages()) > 4 {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
 	d.measured(t, "weighlock_notifications_dropped_total", "shutdown s 1")
