@@ -166,7 +166,7 @@ func (r *RolloutReconciler) announce(obj *v1alpha1.Rollout, o *observation, plan
 		r.Events.Event(obj, kind, a.Event, plan.Why)
 	case rollout.Settle:
 		if a.Event != "" {
-			r.Events.Event(obj, eventOf(a), a.Event, a.Message)
+			r.Events.Event(obj, eventOf(a), a.Event, a.Told())
 		}
 	case rollout.Copy:
 		r.Events.Event(obj, corev1.EventTypeNormal, v1alpha1.ReasonStarted, strings.TrimSpace(plan.Why+o.origin()))

@@ -32,7 +32,11 @@ func (v *view) approve(d Decision, word Word) {
 		}
 	}
 	h.progress.Approvals = append(now, word)
-	h.take(d, v1alpha1.ReasonApproved, "step %s of %s is approved %s (%d of %d)", position, d.Revision, d.by(), count(h.progress.Approvals), quorum(gate))
+	tally := fmt.Sprintf("%d of %d", count(h.progress.Approvals), quorum(gate))
+	if count(h.progress.Approvals) > quorum(gate) {
+		tally = fmt.Sprintf("%d, and %d needed", count(h.progress.Approvals), quorum(gate))
+	}
+	h.take(d, v1alpha1.ReasonApproved, "step %s of %s is approved %s (%s)", position, d.Revision, d.by(), tally)
 }
 
 // eligible says whether the actor of a decision is among those who may approve.

@@ -72,6 +72,14 @@ type Settle struct {
 
 func (Settle) action() {}
 
+// Told is the outcome for people who don't see the decision itself.
+func (a Settle) Told() string {
+	if a.Outcome == v1alpha1.DecisionApplied {
+		return a.Message
+	}
+	return fmt.Sprintf("the decision to %s %s, %s, came to nothing: %s", a.Decision.Verb, a.Decision.Revision, a.Decision.by(), a.Message)
+}
+
 func (a Settle) String() string {
 	return fmt.Sprintf("settle %s: %s, %s", a.Decision.Name, a.Outcome, a.Message)
 }
