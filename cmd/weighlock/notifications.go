@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/weighlock/weighlock/notifier/discord"
 	"github.com/weighlock/weighlock/notifier/flux"
 	"github.com/weighlock/weighlock/notifier/post"
+	"github.com/weighlock/weighlock/notifier/slack"
 	"github.com/weighlock/weighlock/notifier/slackwebhook"
 	"github.com/weighlock/weighlock/notifier/teams"
 	"github.com/weighlock/weighlock/notifier/webhook"
@@ -42,6 +44,9 @@ type notifications struct {
 	client *post.Client
 	// recorder is that of the reconcilers.
 	recorder record.EventRecorder
+	// slack is the Slack app, and listeners what listens to Slack for it.
+	slack     *slack.App
+	listeners []*listener
 }
 
 func newNotifications(mgr ctrl.Manager, opts options) (*notifications, error) {
@@ -55,7 +60,7 @@ func newNotifications(mgr ctrl.Manager, opts options) (*notifications, error) {
 	n.file, err = configuration.Open(opts.config, configuration.FileOptions{
 		Clock: clock.RealClock{}, Log: ctrl.Log.WithName("configuration"), Registerer: ctrlmetrics.Registry,
 		Amend:     func(c *configuration.Configuration) { addEventsSink(c, opts.eventsAddr) },
-		OnChange:  n.use,
+		OnChange:  n.change,
 		OnInvalid: func(err error) { tellOfInvalid(events, err) },
 	})
 	if err != nil {
@@ -63,6 +68,9 @@ func newNotifications(mgr ctrl.Manager, opts options) (*notifications, error) {
 	}
 	if err := mgr.Add(n.file); err != nil {
 		return nil, fmt.Errorf("adding the watch of the configuration: %w", err)
+	}
+	if err := n.setupSlack(opts.concurrent); err != nil {
+		return nil, err
 	}
 	n.recorder = notifier.NewRecorder(events, n.dispatcher, n.route, mgr.GetScheme(), clock.RealClock{})
 	return n, nil
@@ -86,6 +94,14 @@ func (n *notifications) start() (stop func()) {
 	}
 }
 
+// change takes a new configuration.
+func (n *notifications) change(c *configuration.Configuration) {
+	n.use(c)
+	for _, l := range n.listeners {
+		l.changes()
+	}
+}
+
 // use makes the sinks of a configuration.
 func (n *notifications) use(c *configuration.Configuration) {
 	sinks := map[string]notifier.Sink{}
@@ -95,15 +111,15 @@ func (n *notifications) use(c *configuration.Configuration) {
 			n.log.Error(err, "a sink can't be used", "sink", c.Sinks[i].Name)
 			continue
 		}
-		if sink != nil {
-			sinks[c.Sinks[i].Name] = sink
-		}
+		sinks[c.Sinks[i].Name] = sink
 	}
 	n.dispatcher.Use(sinks)
 }
 
 func (n *notifications) sink(s *configuration.Sink) (notifier.Sink, error) {
 	switch {
+	case s.Slack != nil:
+		return n.slack.Sink(s.Name, s.Slack.Channel), nil
 	case s.Webhook != nil:
 		o := webhook.Options{Client: n.client, Clock: clock.RealClock{}, URL: s.Webhook.URL.Value, Headers: map[string]post.Secret{}}
 		if s.Webhook.Secret.IsSet() {
@@ -122,7 +138,7 @@ func (n *notifications) sink(s *configuration.Sink) (notifier.Sink, error) {
 	case s.Flux != nil:
 		return flux.New(s.Flux.Address, n.mgr.GetScheme())
 	default:
-		return nil, nil
+		return nil, errors.New("it says nothing of where to tell")
 	}
 }
 
