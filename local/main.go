@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weighlock/weighlock/local/app"
+	"github.com/weighlock/weighlock/local/capture"
 	"github.com/weighlock/weighlock/local/demo"
 	"github.com/weighlock/weighlock/local/dns"
 	"github.com/weighlock/weighlock/local/envoy"
@@ -48,7 +49,7 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddGroup(&cobra.Group{ID: "stack", Title: "The stack:"}, &cobra.Group{ID: "part", Title: "Its parts, which run inside the sandbox:"})
-	for _, cmd := range []*cobra.Command{demo.Command(), up.Command(), fetch.Command(), sandbox.Command()} {
+	for _, cmd := range []*cobra.Command{demo.Command(), up.Command(), capture.Command(), fetch.Command(), sandbox.Command()} {
 		cmd.GroupID = "stack"
 		root.AddCommand(cmd)
 	}

@@ -54,7 +54,7 @@ func (r *rig) weighlock(person string, arguments ...string) said {
 }
 
 // says fails the test unless the plugin ends with that code, and says each text.
-func (r *rig) says(code int, texts []string, person string, arguments ...string) said {
+func (r *rig) says(code int, texts []string, person string, arguments ...string) {
 	r.t.Helper()
 	got := r.weighlock(person, arguments...)
 	for _, text := range texts {
@@ -66,7 +66,6 @@ func (r *rig) says(code int, texts []string, person string, arguments ...string)
 		r.t.Errorf("kubectl weighlock %s ends with %d, want %d", strings.Join(arguments, " "), got.code, code)
 	}
 	r.t.Logf("%s: kubectl weighlock %s: %d\n%s%s", person, strings.Join(arguments, " "), got.code, got.out, got.err)
-	return got
 }
 
 // decided are the decisions on the rig's Rollout.
@@ -154,6 +153,7 @@ func TestPlugin_SteersARollout(t *testing.T) {
 	r.says(tooLate, nil, stack.Bob, "status", "shop", "--for=promoted", "--wait-for-people", "--timeout=2s")
 	r.says(failed, []string{`"dana" may not resume`, `the verb "pause"`}, stack.Dana, "resume", "shop")
 	r.says(reached, nil, stack.Bob, "resume", "shop")
+	r.says(reached, []string{"--version=1", "--version=2"}, stack.Bob, "diff", "shop")
 	r.says(reached, nil, stack.Bob, "promote", "shop", "--reason=in a hurry")
 	r.says(reached, nil, stack.Bob, "status", "shop", "--for=step=a-quarter", "--timeout=60s")
 	r.says(reached, nil, stack.Alice, "abort", "shop", "--reason=wrong totals")
@@ -198,11 +198,11 @@ func TestPlugin_ChecksAndCompletesByTheRealKubectl(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	content = bytes.Replace(content, []byte("weight: 25"), []byte("weight: 2500"), 1)
-	if err := os.WriteFile(wrong, content, 0o600); err != nil {
+	before, after, _ := strings.Cut(string(content), "weight: 25")
+	if err := os.WriteFile(wrong, []byte(before+"weight: 2500"+after), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	line := 1 + bytes.Count(content[:bytes.Index(content, []byte("weight: 2500"))], []byte("\n"))
+	line := 1 + strings.Count(before, "\n")
 	r.says(failed, []string{wrong + ":" + strconv.Itoa(line)}, stack.Alice, "lint", wrong)
 	r.says(wrongUsage, []string{"--help"}, stack.Alice, "get", "--for=lunch")
 	r.says(failed, []string{"nobody"}, stack.Alice, "get", "nobody")
