@@ -24,17 +24,18 @@ func (v *view) approve(d Decision, word Word) {
 		h.refuse(d, v1alpha1.DecisionRejected, "%s is none of the approvers of step %s: %s", d.Actor, position, approvers(gate))
 		return
 	}
-	now := v.valid(&Plan{}, gate, h.progress.Approvals)
-	for _, given := range now {
-		if given.Actor == d.Actor || given.who() == word.who() {
-			h.refuse(d, v1alpha1.DecisionSuperseded, "step %s is approved %s already", position, given.by())
+	given := v.valid(&Plan{}, gate, h.progress.Approvals)
+	for _, before := range given {
+		if before.Actor == d.Actor || before.who() == word.who() {
+			h.refuse(d, v1alpha1.DecisionSuperseded, "step %s is approved %s already", position, before.by())
 			return
 		}
 	}
-	h.progress.Approvals = append(now, word)
-	tally := fmt.Sprintf("%d of %d", count(h.progress.Approvals), quorum(gate))
-	if count(h.progress.Approvals) > quorum(gate) {
-		tally = fmt.Sprintf("%d, and %d needed", count(h.progress.Approvals), quorum(gate))
+	given = append(given, word)
+	h.progress.Approvals = given
+	tally := fmt.Sprintf("%d of %d", count(given), quorum(gate))
+	if count(given) > quorum(gate) {
+		tally = fmt.Sprintf("%d, and %d needed", count(given), quorum(gate))
 	}
 	h.take(d, v1alpha1.ReasonApproved, "step %s of %s is approved %s (%s)", position, d.Revision, d.by(), tally)
 }
