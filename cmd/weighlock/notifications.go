@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	fluxcontroller "github.com/fluxcd/pkg/runtime/controller"
 	"github.com/go-logr/logr"
@@ -91,6 +92,20 @@ func (n *notifications) start() (stop func()) {
 	return func() {
 		cancel()
 		<-ended
+		n.endClicks()
+	}
+}
+
+// endClicks waits a little for what people clicked to become decisions.
+func (n *notifications) endClicks() {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		n.slack.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(slackEnd):
 	}
 }
 

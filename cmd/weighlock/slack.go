@@ -90,13 +90,13 @@ func (n *notifications) setupSlack(concurrent int) error {
 	log := ctrl.Log.WithName("slack")
 	n.listeners = []*listener{
 		{
-			mode: configuration.ModeHTTP, file: n.file, log: log, changed: make(chan struct{}, 1),
+			mode: configuration.ModeHTTP, file: n.file, log: log, changed: make(chan struct{}, 1), retry: slackRetry,
 			listen: func(ctx context.Context, s configuration.Slack) error {
 				return serveSlack(ctx, s.Listen, app.Handler())
 			},
 		},
 		{
-			mode: configuration.ModeSocket, file: n.file, log: log, changed: make(chan struct{}, 1), leader: true,
+			mode: configuration.ModeSocket, file: n.file, log: log, changed: make(chan struct{}, 1), retry: slackRetry, leader: true,
 			listen: func(ctx context.Context, _ configuration.Slack) error { return app.Socket(ctx) },
 		},
 	}
@@ -117,6 +117,8 @@ type listener struct {
 	leader bool
 	// listen returns when the context ends, or when it failed.
 	listen func(context.Context, configuration.Slack) error
+	// retry is the pause after that.
+	retry time.Duration
 	// changed is signalled when the configuration did.
 	changed chan struct{}
 }
@@ -174,7 +176,7 @@ func (l *listener) keep(ctx context.Context, s configuration.Slack) {
 		}
 		l.log.Error(err, "Slack can't be listened to, and is tried again", "mode", l.mode)
 		select {
-		case <-time.After(slackRetry):
+		case <-time.After(l.retry):
 		case <-ctx.Done():
 			return
 		}
