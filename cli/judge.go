@@ -114,7 +114,10 @@ func (j *judge) underWay(r *v1alpha1.Rollout, candidate *v1alpha1.RevisionStatus
 	case candidate.Failed != "":
 		return final(ExitRolledBack, "%s was rolled back: %s", candidate.Revision, candidate.Failed)
 	case state == v1alpha1.StateRolledBack, state == v1alpha1.StateRollingBack:
-		return final(ExitRolledBack, "%s was rolled back%s", candidate.Revision, said(stalled))
+		if stalled != "" {
+			return final(ExitRolledBack, "%s", stalled)
+		}
+		return final(ExitRolledBack, "%s is being rolled back", candidate.Revision)
 	case state == v1alpha1.StateStalled && setBack(r):
 		return final(ExitRolledBack, "%s", stalled)
 	case state == v1alpha1.StateStalled:
@@ -221,8 +224,13 @@ func progressText(r *v1alpha1.Rollout, candidate *v1alpha1.RevisionStatus) strin
 
 // waits tells what a Rollout waits for.
 func waits(r *v1alpha1.Rollout) string {
-	if r.Status.WaitingFor == "" {
-		return "is " + string(r.Status.State)
+	switch {
+	case r.Status.WaitingFor != "":
+		return "waits for " + r.Status.WaitingFor
+	case r.Status.State == v1alpha1.StatePromoting:
+		return "is being promoted"
+	case r.Status.State == v1alpha1.StateProgressing:
+		return "goes on"
 	}
-	return "waits for " + r.Status.WaitingFor
+	return "is " + string(r.Status.State)
 }

@@ -104,18 +104,18 @@ func (t *track) look(ctx context.Context, api client.Reader, rollout *v1alpha1.R
 	}
 	t.pods = pods.Items
 	slices.SortFunc(t.pods, func(a, b corev1.Pod) int {
-		return cmp.Or(boolOrder(podReady(&a), podReady(&b)), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(podOrder(&a), podOrder(&b)), cmp.Compare(a.Name, b.Name))
 	})
 	return nil
 }
 
-// boolOrder puts what isn't so first.
-func boolOrder(a, b bool) int {
+// podOrder puts first what is wrong, and last what is on its way out.
+func podOrder(pod *corev1.Pod) int {
 	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
+	case pod.DeletionTimestamp != nil:
+		return 2
+	case podReady(pod):
+		return 1
 	}
-	return 1
+	return 0
 }

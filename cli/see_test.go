@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -57,11 +58,19 @@ func TestGet_ShowsPodsAndWhyTheyAreNotReady(t *testing.T) {
 	namespace := newNamespace(t)
 	makeRollout(t, namespace, "checkout", resting("checkout"))
 	makeWorkload(t, namespace, "checkout")
+	leaving := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: namespace, Name: "checkout-bye", Labels: map[string]string{"app": "checkout"}, Finalizers: []string{"weighlock.dev/test"},
+	}}
+	makePod(t, leaving, corev1.PodStatus{})
+	if err := admin.Delete(t.Context(), leaving); err != nil {
+		t.Fatal(err)
+	}
 	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
 	got := me.run(t, "get", "checkout")
-	got.want(t, 0, "checkout-good    ready", "checkout-broken  app: ErrImagePull: no such image")
-	if strings.Index(got.out.String(), "checkout-broken") > strings.Index(got.out.String(), "checkout-good") {
-		t.Errorf("what is wrong doesn't come first:\n%s", got.out.String())
+	got.want(t, 0, "checkout-good    ready", "checkout-broken  app: ErrImagePull: no such image", "checkout-bye     ends")
+	at := func(pod string) int { return strings.Index(got.out.String(), pod) }
+	if at("checkout-broken") > at("checkout-good") || at("checkout-good") > at("checkout-bye") {
+		t.Errorf("what is wrong doesn't come first, or what ends not last:\n%s", got.out.String())
 	}
 }
 

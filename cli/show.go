@@ -98,7 +98,12 @@ func (v *picture) notices(p palette) []*node {
 		label("now", yellow, "nothing has looked at it yet: does Weighlock run in this cluster?")
 	case meta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionStalled):
 		stalled := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionStalled)
-		label("now", red, stalled.Message+" ("+stalled.Reason+")")
+		sentence := stalled.Message
+		if stalled.Reason != stateName(r) {
+			// There is a page on each reason.
+			sentence += " (" + stalled.Reason + ")"
+		}
+		label("now", red, sentence)
 	case r.Status.Paused != nil && r.Status.State == v1alpha1.StatePaused:
 		// Who paused it is told below.
 	case r.Status.WaitingFor != "" && r.Status.Step != nil:
@@ -158,7 +163,7 @@ func (v *picture) traffic() *node {
 	if v.rollout.Status.Step != nil && t.Measured != "" {
 		line = line.and(span{text: ", " + t.Measured + " measured"})
 	}
-	if !t.Taken {
+	if !t.Taken && v.rollout.Status.State != v1alpha1.StateIdle {
 		line = line.and(span{text: ", not taken by the mesh yet", code: yellow})
 	}
 	return row(painted(bold, "traffic"), line)
@@ -210,7 +215,7 @@ func (v *picture) revision(t *track) text {
 		line = line.and(span{text: ", commit " + v.commit(r.Commit), code: faint})
 	}
 	if r.Author != "" {
-		line = line.and(span{text: " by " + r.Author, code: faint})
+		line = line.and(span{text: " by " + v.author(r.Author), code: faint})
 	}
 	return line
 }
@@ -222,6 +227,14 @@ func (v *picture) commit(hash string) string {
 		return hash
 	}
 	return hash[:short]
+}
+
+// author is a commit's author by name, with the address in wide.
+func (v *picture) author(author string) string {
+	if name, _, found := strings.Cut(author, " <"); found && !v.wide && name != "" {
+		return name
+	}
+	return author
 }
 
 // workloadReady tells of the workload while a copy serves in its place.

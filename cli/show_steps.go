@@ -180,7 +180,10 @@ func (v *picture) gateNodes(p palette) []*node {
 		case "analysis":
 			n.add(v.metricNodes(p)...)
 		case "approval":
-			n.add(v.approvalNodes(p)...)
+			if !gate.Open {
+				// An open gate tells whose approvals opened it.
+				n.add(v.approvalNodes(p)...)
+			}
 		}
 		nodes = append(nodes, n)
 	}

@@ -167,7 +167,7 @@ func idle() *picture {
 	r.Status.State = v1alpha1.StateIdle
 	r.Status.Incumbent = &v1alpha1.RevisionStatus{
 		Revision: "7d9c4bxk2p", Track: "checkout", Replicas: 7, Ready: 7,
-		Commit: "3f1e0c9a77d1c2b5a9b8", Author: "Ada Lovelace",
+		Commit: "3f1e0c9a77d1c2b5a9b8", Author: "Ada Lovelace <ada@example.org>",
 	}
 	r.Status.Traffic = &v1alpha1.TrafficStatus{Asked: "0%", Taken: true}
 	r.Status.Conditions = []metav1.Condition{condition("Ready", metav1.ConditionTrue, "Idle", "all traffic is on 7d9c4bxk2p")}

@@ -117,20 +117,20 @@ func makeWorkload(t *testing.T, namespace, name string) *appsv1.Deployment {
 	if err := admin.Create(t.Context(), deployment); err != nil {
 		t.Fatal(err)
 	}
-	makePod(t, namespace, name+"-good", labels, corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}})
-	makePod(t, namespace, name+"-broken", labels, corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+	pod := func(suffix string) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name + suffix, Labels: labels}}
+	}
+	makePod(t, pod("-good"), corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}})
+	makePod(t, pod("-broken"), corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
 		Name: "app", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "no such image"}},
 	}}})
 	return deployment
 }
 
 // makePod makes a pod with a status.
-func makePod(t *testing.T, namespace, name string, labels map[string]string, status corev1.PodStatus) {
+func makePod(t *testing.T, pod *corev1.Pod, status corev1.PodStatus) {
 	t.Helper()
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "shop/app:1"}}},
-	}
+	pod.Spec.Containers = []corev1.Container{{Name: "app", Image: "shop/app:1"}}
 	if err := admin.Create(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
