@@ -38,14 +38,19 @@ plugin: check ## Build the kubectl plugin into bin/, and what completes its word
 	@go build -o bin/kubectl-weighlock ./cmd/kubectl-weighlock
 	@ln -sf kubectl-weighlock bin/kubectl_complete-weighlock
 
+.PHONY: plugin-release
+plugin-release: check ## Build the plugin for all platforms into bin/plugin/, with its manifest for krew (VERSION=v1.2.3)
+	@go run ./hack/plugin-release -version "$(VERSION)"
+
 ##@ Change it
 
 .PHONY: generate
-generate: ## Write deep copies, CRDs and the API reference from api/
+generate: ## Write deep copies, CRDs and the API reference from api/, and the reference of the plugin from cli/
 	@$(CONTROLLER_GEN) object paths=./api/...
 	@$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=crds
 	@$(API_DOCS) --source-path=api --config=hack/api-docs/config.yaml --templates-dir=hack/api-docs/templates \
 		--renderer=markdown --output-path=docs/api.md --log-level=ERROR
+	@go run ./hack/cli-docs docs/cli
 
 .PHONY: lint
 lint: check ## Lint the product and the local stack

@@ -31,10 +31,10 @@ type decide struct {
 	*session
 	verb v1alpha1.DecisionVerb
 
-	output                         output
-	reason, revision, step, dryRun string
-	full, wait                     bool
-	timeout                        time.Duration
+	output                                 output
+	reason, revision, commit, step, dryRun string
+	full, wait                             bool
+	timeout                                time.Duration
 }
 
 // newDecideCommand makes the command of a verb.
@@ -47,7 +47,8 @@ func newDecideCommand(s *session, verb v1alpha1.DecisionVerb, words *cobra.Comma
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return d.run(cmd.Context(), args) }
 	flags := cmd.Flags()
 	flags.StringVar(&d.reason, "reason", "", "Why, for the record and for those who are told.")
-	flags.StringVar(&d.revision, "revision", "", "Act only if this is still the candidate: a revision or a commit, or how one begins.")
+	flags.StringVar(&d.revision, "revision", "", "Act only if this is still the candidate: a revision, or how it begins.")
+	flags.StringVar(&d.commit, "commit", "", "Act only if this commit brought the candidate, where a GitSource does: a commit, or how it begins.")
 	if verb == v1alpha1.VerbApprove || verb == v1alpha1.VerbPromote {
 		flags.StringVar(&d.step, "step", "", "Act only in this step: its name, or its number from 1.")
 		// It fails only where the flag isn't there.

@@ -86,12 +86,12 @@ func objectToApproval(rollout *v1alpha1.Rollout, by decision.Author) error {
 // guard holds the Rollout against --revision and --step.
 func (d *decide) guard(rollout *v1alpha1.Rollout) error {
 	status := &rollout.Status
-	if d.revision != "" {
+	if asked := strings.TrimSpace(d.revision + " " + d.commit); asked != "" {
 		switch {
 		case status.Candidate == nil:
-			return fmt.Errorf("%s: %s is no candidate: %s", rollout.Name, d.revision, standing(rollout))
-		case !isRevision(status.Candidate, d.revision):
-			return fmt.Errorf("%s: the candidate is %s, and not %s", rollout.Name, called(status.Candidate), d.revision)
+			return fmt.Errorf("%s: %s is no candidate: %s", rollout.Name, asked, standing(rollout))
+		case d.revision != "" && !isNamed(status.Candidate, d.revision), d.commit != "" && !isCommit(status.Candidate, d.commit):
+			return fmt.Errorf("%s: the candidate is %s, and not %s", rollout.Name, called(status.Candidate), asked)
 		}
 	}
 	if d.step == "" {
@@ -110,16 +110,25 @@ func (d *decide) guard(rollout *v1alpha1.Rollout) error {
 	return nil
 }
 
+// How much of a revision, or of a commit, must be written at least.
+const (
+	shortestRevision = 4
+	shortestCommit   = 7
+)
+
 // isRevision says whether text means the revision: its name or its commit, or how one of them begins.
 func isRevision(revision *v1alpha1.RevisionStatus, text string) bool {
-	const shortestRevision, shortestCommit = 4, 7
-	switch {
-	case revision.Revision == text, len(text) >= shortestRevision && strings.HasPrefix(revision.Revision, text):
-		return true
-	case len(text) >= shortestCommit && strings.HasPrefix(revision.Commit, text):
-		return true
-	}
-	return len(revision.Commit) >= shortestCommit && strings.HasPrefix(text, revision.Commit)
+	return isNamed(revision, text) || isCommit(revision, text)
+}
+
+// isNamed says whether text is the name of the revision, or how it begins.
+func isNamed(revision *v1alpha1.RevisionStatus, text string) bool {
+	return revision.Revision == text || len(text) >= shortestRevision && strings.HasPrefix(revision.Revision, text)
+}
+
+// isCommit says whether text is the commit that brought the revision, or how it begins.
+func isCommit(revision *v1alpha1.RevisionStatus, text string) bool {
+	return len(text) >= shortestCommit && strings.HasPrefix(revision.Commit, text)
 }
 
 // stepIndex is the index of the step that text names: by its name, or its number from 1.

@@ -36,7 +36,7 @@ It takes the verb approve on the Rollout, and where the step names approvers, to
   kubectl weighlock approve checkout --reason "looked at the dashboards"
 
   # Approve that step and that commit, and nothing else that may have come meanwhile.
-  kubectl weighlock approve checkout --step half --revision 0a1b2c3d`,
+  kubectl weighlock approve checkout --step half --commit 0a1b2c3d`,
 	})
 }
 

@@ -173,10 +173,10 @@ func TestDecide_MakesTheDecisionInTheUsersNameAndTellsWhatBecameOfIt(t *testing.
 			namespace := newNamespace(t)
 			rollout := waitingRollout(t, namespace, func(r *v1alpha1.Rollout) {
 				r.Spec.Steps[1].Approval = &v1alpha1.Approval{Approvers: []v1alpha1.Approver{{User: "zoe"}, {Group: "leads"}, {Group: "others"}}}
-				switch test.want.Verb {
-				case v1alpha1.VerbResume:
+				if test.want.Verb == v1alpha1.VerbResume {
 					r.Status.Paused = &v1alpha1.Voice{Actor: "bob", At: metav1.Now()}
-				case v1alpha1.VerbRetry:
+				}
+				if test.want.Verb == v1alpha1.VerbRetry {
 					r.Status.Candidate.Failed = "the error rate rose"
 				}
 			})
@@ -278,7 +278,7 @@ func TestDecide_ActsOnlyOnWhatWasMeant(t *testing.T) {
 	alice := as(t, namespace, "alice", "weighlock-promoter")
 	const would = "checkout: would approve step 2/3 half of 7c4bh2aaaa (dry run)\n"
 	for _, flags := range [][]string{
-		{"--revision", "7c4bh2aaaa"}, {"--revision", "7c4b"}, {"--revision", "a1a1a1a"}, {"--revision", strings.Repeat("a1", 20)}, {"--step", "half"}, {"--step", "2"},
+		{"--revision", "7c4bh2aaaa"}, {"--revision", "7c4b"}, {"--commit", "a1a1a1a"}, {"--commit", strings.Repeat("a1", 20)}, {"--step", "half"}, {"--step", "2"},
 	} {
 		alice.run(t, append(flags, "approve", "--dry-run")...).says(t, 0, would, "")
 	}
@@ -289,6 +289,9 @@ func TestDecide_ActsOnlyOnWhatWasMeant(t *testing.T) {
 	}{
 		{[]string{"--revision", "5d9f2cbbbb"}, 1, "checkout: the candidate is 7c4bh2aaaa (commit a1a1a1a1), and not 5d9f2cbbbb"},
 		{[]string{"--revision", "7c4"}, 1, "checkout: the candidate is 7c4bh2aaaa (commit a1a1a1a1), and not 7c4"},
+		{[]string{"--revision", "a1a1a1a1"}, 1, "checkout: the candidate is 7c4bh2aaaa (commit a1a1a1a1), and not a1a1a1a1"},
+		{[]string{"--commit", "a1a1a1"}, 1, "checkout: the candidate is 7c4bh2aaaa (commit a1a1a1a1), and not a1a1a1"},
+		{[]string{"--commit", "b1a1a1a1"}, 1, "checkout: the candidate is 7c4bh2aaaa (commit a1a1a1a1), and not b1a1a1a1"},
 		{[]string{"--step", "tenth"}, 1, "checkout: it is in step 2/3 half, and not in step 1/3 tenth"},
 		{[]string{"--step", "third"}, 2, "checkout has no step \"third\": write its name, or its number from 1 to 3\nsee kubectl weighlock approve --help"},
 		{[]string{"--step", "4"}, 2, "checkout has no step \"4\": write its name, or its number from 1 to 3\nsee kubectl weighlock approve --help"},
