@@ -2,6 +2,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -90,10 +91,13 @@ func New(o Options) *Sink { return &Sink{o: o} }
 
 // Deliver sends one event.
 func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
-	body, err := json.Marshal(envelope(event))
-	if err != nil {
+	var written bytes.Buffer
+	encoder := json.NewEncoder(&written)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(envelope(event)); err != nil {
 		return &notifier.PermanentError{Err: fmt.Errorf("writing a CloudEvent: %w", err)}
 	}
+	body := bytes.TrimSpace(written.Bytes())
 	header := http.Header{"Content-Type": {ContentType}}
 	for name, secret := range s.o.Headers {
 		value, err := secret()

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -27,10 +29,22 @@ var at = time.Unix(1_764_000_000, 500_000_000)
 
 func rolledBack() notifier.Event {
 	return notifier.Event{
-		ID: "abc-1", At: at, Warning: true, Reason: "RolledBack", Message: "5% failed",
-		Object: corev1.ObjectReference{APIVersion: "weighlock.dev/v1alpha1", Kind: "Rollout", Namespace: "shop", Name: "checkout", UID: "u1"},
+		ID: "3w5e11264sgsf-42", At: at, Warning: true, Reason: "RolledBack",
+		Message: "all traffic is back on the incumbent: error rate 4.6% of 152 requests is worse than the incumbent's 0% of 1,448",
+		Object:  corev1.ObjectReference{APIVersion: "weighlock.dev/v1alpha1", Kind: "Rollout", Namespace: "shop", Name: "checkout", UID: "9d1f0e6a-0c1c-4b1e-8a39-6d0a2f3f9e11"},
 		Rollout: &v1alpha1.Rollout{Status: v1alpha1.RolloutStatus{
-			State: v1alpha1.StateRolledBack, Attempt: 2, Candidate: &v1alpha1.RevisionStatus{Revision: "7d4b9", Ready: 1, Replicas: 1},
+			State: v1alpha1.StateRollingBack, Attempt: 7,
+			Incumbent: &v1alpha1.RevisionStatus{Revision: "5f7c9", Track: "checkout", Replicas: 4, Ready: 4},
+			Candidate: &v1alpha1.RevisionStatus{
+				Revision: "7d4b9", Track: "checkout-7d4b9", Replicas: 1, Ready: 1,
+				Commit: "main@sha1:0123456789abcdef0123456789abcdef01234567", Author: "Alice <alice@example.com>",
+			},
+			Step:    &v1alpha1.StepStatus{Index: 1, Position: "2/3", Name: "a-tenth"},
+			Traffic: &v1alpha1.TrafficStatus{Asked: "10%", Measured: "9.5%", Taken: true},
+			Verdict: &v1alpha1.VerdictStatus{
+				Outcome: v1alpha1.OutcomeFail, Message: "error rate 4.6% of 152 requests is worse than the incumbent's 0% of 1,448",
+				Metrics: []v1alpha1.MetricStatus{{Name: "errors", Outcome: v1alpha1.OutcomeFail, Incumbent: "0%", Candidate: "4.6%"}},
+			},
 		}},
 	}
 }
@@ -63,11 +77,16 @@ func TestDeliver_SendsACloudEvent(t *testing.T) {
 	if header.Get("Content-Type") != "application/cloudevents+json; charset=utf-8" || header.Get("Authorization") != "Bearer x" || header.Get("Weighlock-Signature") != "" {
 		t.Errorf("headers %v", header)
 	}
-	want := `{"specversion":"1.0","id":"abc-1","source":"/apis/weighlock.dev/v1alpha1/namespaces/shop/rollouts/checkout",` +
-		`"type":"dev.weighlock.rollout.rolledback","subject":"shop/checkout","time":"2025-11-24T16:00:00.5Z","datacontenttype":"application/json",` +
-		`"data":{"kind":"Rollout","namespace":"shop","name":"checkout","uid":"u1","reason":"RolledBack","message":"5% failed","warning":true,` +
-		`"rollout":{"state":"RolledBack","attempt":2,"candidate":{"revision":"7d4b9","replicas":1,"ready":1}}}}`
-	if diff := cmp.Diff(want, body); diff != "" {
+	var shown bytes.Buffer
+	if err := json.Indent(&shown, []byte(body), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	// The guide quotes it.
+	want, err := os.ReadFile("testdata/event.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), shown.String()+"\n"); diff != "" {
 		t.Errorf("body (-want +got):\n%s", diff)
 	}
 }
