@@ -64,12 +64,14 @@ type App struct {
 
 	mu sync.Mutex
 	// threads that were made or changed here, by Rollout and sink: caches may not show them yet.
-	threads map[threadKey]v1alpha1.Thread
+	threads map[threadKey]told
 	// shown is what was last written into messages, by channel and timestamp.
 	shown map[string]shown
 	// doubtful are messages that may have been sent though Slack didn't say so, by their ids.
 	doubtful map[string]time.Time
-	team     string
+	home     workspace
+	// stopping is closed when the app is to end.
+	stopping chan struct{}
 	// prod has a Rollout looked at again.
 	prod func(client.ObjectKey)
 }
@@ -91,8 +93,8 @@ func New(o Options) (*App, error) {
 	}
 	a := &App{
 		o: o, measures: m, http: &http.Client{Timeout: callTimeout}, working: make(chan struct{}, mostClicks),
-		threads: map[threadKey]v1alpha1.Thread{}, shown: map[string]shown{}, doubtful: map[string]time.Time{},
-		prod: func(client.ObjectKey) {},
+		threads: map[threadKey]told{}, shown: map[string]shown{}, doubtful: map[string]time.Time{},
+		prod: func(client.ObjectKey) {}, stopping: make(chan struct{}),
 	}
 	a.members.known = map[string]group{}
 	a.replays.seen = map[string]time.Time{}
@@ -123,41 +125,65 @@ func (a *App) options() []slackapi.Option {
 func (a *App) call(ctx context.Context, method string, do func(context.Context, *slackapi.Client) error) error {
 	api, err := a.api()
 	if err != nil {
-		return err
+		return &callError{method: method, err: err, unsent: true}
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	err = do(ctx, api)
 	a.measures.requests.WithLabelValues(method, resultOf(err)).Inc()
 	if err != nil {
-		return fmt.Errorf("calling Slack's %s: %w", method, err)
+		return &callError{method: method, err: err}
 	}
 	return nil
 }
 
-// workspace is the id of the team that the app is installed in.
-func (a *App) workspace(ctx context.Context) (string, error) {
-	a.mu.Lock()
-	team := a.team
-	a.mu.Unlock()
-	if team != "" {
-		return team, nil
+// workspace is where the app is installed.
+type workspace struct {
+	// token by which that was found out.
+	token string
+	// team is the workspace's id, and enterprise that of the organisation which it is in; empty where it is in none.
+	team, enterprise string
+}
+
+// has says whether somebody who is at home in a team, and acts in one, is of the workspace.
+func (w workspace) has(home, acts string) bool {
+	if acts != "" && acts != w.team && (w.enterprise == "" || acts != w.enterprise) {
+		return false
 	}
-	err := a.call(ctx, "auth.test", func(ctx context.Context, api *slackapi.Client) error {
+	if home == "" {
+		return acts != ""
+	}
+	return home == w.team || (w.enterprise != "" && home == w.enterprise)
+}
+
+// workspace asks Slack where the app is installed, once for each token.
+func (a *App) workspace(ctx context.Context) (workspace, error) {
+	token, err := a.o.BotToken()
+	if err != nil {
+		return workspace{}, fmt.Errorf("reading the bot token: %w", err)
+	}
+	a.mu.Lock()
+	known := a.home
+	a.mu.Unlock()
+	if known.team != "" && known.token == token {
+		return known, nil
+	}
+	known = workspace{token: token}
+	err = a.call(ctx, "auth.test", func(ctx context.Context, api *slackapi.Client) error {
 		answer, err := api.AuthTestContext(ctx)
 		if err == nil {
-			team = answer.TeamID
+			known.team, known.enterprise = answer.TeamID, answer.EnterpriseID
 		}
 		return err
 	})
 	if err != nil {
-		return "", err
+		return workspace{}, err
 	}
-	if team == "" {
-		return "", errors.New("slack doesn't tell its workspace")
+	if known.team == "" {
+		return workspace{}, errors.New("asking Slack for its workspace: it doesn't tell")
 	}
 	a.mu.Lock()
-	a.team = team
+	a.home = known
 	a.mu.Unlock()
-	return team, nil
+	return known, nil
 }

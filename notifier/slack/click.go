@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,9 @@ var promptID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 type click struct {
 	verb v1alpha1.DecisionVerb
 	// prompt is the id of the prompt that it is about.
-	prompt, user, team string
+	prompt, user string
+	// home is the team that the member is of, and team the one in which it was clicked; empty where Slack doesn't say.
+	home, team string
 	// channel and thread in which it was done; empty for a modal.
 	channel, thread string
 	trigger, reason string
@@ -55,9 +58,8 @@ func read(payload []byte) (click, error) {
 }
 
 func readCallback(callback *slackapi.InteractionCallback) (click, error) {
-	c := click{user: callback.User.ID, team: callback.Team.ID, channel: callback.Channel.ID, trigger: callback.TriggerID}
-	if c.team == "" {
-		c.team = callback.User.TeamID
+	c := click{
+		user: callback.User.ID, home: callback.User.TeamID, team: callback.Team.ID, channel: callback.Channel.ID, trigger: callback.TriggerID,
 	}
 	c.thread = callback.Message.ThreadTimestamp
 	if c.thread == "" {
@@ -156,11 +158,11 @@ func (a *App) asked(ctx context.Context, id string) (*v1alpha1.Rollout, *v1alpha
 
 // decide makes the decision that a click asks for, if the member may make it. For an abort it asks why, first.
 func (a *App) decide(ctx context.Context, c click, rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) (string, error) {
-	team, err := a.workspace(ctx)
+	workspace, err := a.workspace(ctx)
 	if err != nil {
 		return "", err
 	}
-	if c.team != team {
+	if !workspace.has(c.home, c.team) {
 		return "", &refusal{"You are a member of another workspace, so you can't decide here."}
 	}
 	prompt := thread.Prompt
@@ -178,30 +180,66 @@ func (a *App) decide(ctx context.Context, c click, rollout *v1alpha1.Rollout, th
 	d := decision.New(rollout, c.verb, decision.Author{
 		Actor: memberPrefix + c.user, Groups: groups, Person: a.o.Person(c.user), Via: "slack",
 	}, c.reason)
-	// A click that comes twice makes the same decision.
-	d.GenerateName, d.Name = "", naming.Join(rollout.Name, string(c.verb)+"-"+naming.Hash([]byte(prompt.ID+c.user), 10))
 	d.Spec.Revision = prompt.Revision
 	if c.verb == v1alpha1.VerbApprove {
 		d.Spec.Step = new(prompt.Step)
 	}
-	err = a.o.Client.Create(ctx, d)
-	switch {
-	case apierrors.IsAlreadyExists(err):
-		return "", &refusal{"You have said so already."}
-	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
-		a.o.Log.Error(err, "the API server refuses a decision", "verb", c.verb, "user", c.user)
-		return "", &refusal{"The cluster refuses that: " + err.Error()}
-	case err != nil:
-		return "", fmt.Errorf("making the decision: %w", err)
+	if err := a.submit(ctx, d, rollout, prompt); err != nil {
+		return "", err
 	}
 	a.o.Log.Info("decided", "verb", c.verb, "user", c.user, "rollout", client.ObjectKeyFromObject(rollout), "decision", d.Name)
 	return a.outcome(ctx, d)
+}
+
+// mostAgain is how often somebody may answer the same prompt, where the answers before don't count any more.
+const mostAgain = 10
+
+// submit writes a decision. A click that comes twice makes the same decision. Another can be made once that has expired, or was voided.
+func (a *App) submit(ctx context.Context, d *v1alpha1.Decision, rollout *v1alpha1.Rollout, prompt *v1alpha1.Prompt) error {
+	d.GenerateName = ""
+	for n := range mostAgain {
+		seed := fmt.Sprintf("%s %s %d", prompt.ID, d.Spec.Actor, n)
+		d.Name, d.ResourceVersion = naming.Join(rollout.Name, string(d.Spec.Verb)+"-"+naming.Hash([]byte(seed), 10)), ""
+		err := a.o.Client.Create(ctx, d)
+		switch {
+		case err == nil:
+			return nil
+		case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
+			a.o.Log.Error(err, "the API server refuses a decision", "verb", d.Spec.Verb, "actor", d.Spec.Actor)
+			return &refusal{"The cluster refuses that: " + err.Error()}
+		case !apierrors.IsAlreadyExists(err):
+			return fmt.Errorf("making the decision: %w", err)
+		}
+		counts, err := a.counts(ctx, d, rollout)
+		if err != nil {
+			return err
+		}
+		if counts {
+			break
+		}
+	}
+	return &refusal{"You have said so already."}
+}
+
+// counts says whether the decision of that name is waiting, or still has effect.
+func (a *App) counts(ctx context.Context, d *v1alpha1.Decision, rollout *v1alpha1.Rollout) (bool, error) {
+	before := &v1alpha1.Decision{}
+	if err := a.o.Live.Get(ctx, client.ObjectKeyFromObject(d), before); err != nil {
+		return false, fmt.Errorf("reading the decision that was made before: %w", err)
+	}
+	if before.Spec.Verb != v1alpha1.VerbApprove || before.Status.Outcome != v1alpha1.DecisionApplied {
+		return true, nil
+	}
+	approval := rollout.Status.Approval
+	return approval == nil || slices.ContainsFunc(approval.Given, func(v v1alpha1.Voice) bool { return v.Actor == d.Spec.Actor }), nil
 }
 
 // outcome waits for what becomes of a decision, and tells it.
 func (a *App) outcome(ctx context.Context, d *v1alpha1.Decision) (string, error) {
 	for deadline := a.o.Clock.Now().Add(settleTimeout); a.o.Clock.Now().Before(deadline); {
 		select {
+		case <-a.stopping:
+			return "Your decision stands (" + d.Name + ").", nil
 		case <-ctx.Done():
 			return "", ctx.Err()
 		case <-a.o.Clock.After(settleInterval):

@@ -73,15 +73,20 @@ type standing struct {
 // stands tells how the attempt of a thread stands.
 func stands(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) standing {
 	status := &rollout.Status
-	if status.Attempt > thread.Attempt {
-		return standing{":fast_forward:", "Superseded", "another version is tried", true}
-	}
 	serves := ""
 	if status.Incumbent != nil {
 		serves = status.Incumbent.Revision
 	}
 	promoted := serves == thread.Revision && serves != ""
-	switch status.State {
+	switch {
+	case status.Attempt > thread.Attempt && promoted:
+		return standing{":white_check_mark:", "Promoted", "it serves all requests", true}
+	case status.Attempt > thread.Attempt && status.Candidate != nil && status.Candidate.Revision == thread.Revision:
+		return standing{":fast_forward:", "Over", "the same version is tried again", true}
+	case status.Attempt > thread.Attempt:
+		return standing{":fast_forward:", "Superseded", "another version is tried", true}
+	}
+	switch status.State { //nolint:exhaustive // All else is told by what it does.
 	case v1alpha1.StateRolledBack:
 		why := ""
 		if status.Candidate != nil {
@@ -90,10 +95,14 @@ func stands(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) standing {
 		return standing{":rewind:", "Rolled back", why, true}
 	case v1alpha1.StateStalled:
 		return standing{":warning:", "Stalled", status.WaitingFor, false}
+	case v1alpha1.StateRollingBack:
+		return standing{":rewind:", "Rolling back", status.WaitingFor, false}
+	case v1alpha1.StateSuspended, v1alpha1.StateDeleting:
+		return standing{":double_vertical_bar:", string(status.State), status.WaitingFor, false}
 	case v1alpha1.StatePaused:
-		return standing{":double_vertical_bar:", "Paused", "waits for " + status.WaitingFor, false}
+		return standing{":double_vertical_bar:", "Paused", waits(status.WaitingFor), false}
 	case v1alpha1.StateWaiting:
-		return standing{":hourglass_flowing_sand:", "In step " + position(rollout), "waits for " + status.WaitingFor, false}
+		return standing{":hourglass_flowing_sand:", "In step " + position(rollout), waits(status.WaitingFor), false}
 	case v1alpha1.StateIdle:
 		if promoted {
 			return standing{":white_check_mark:", "Promoted", "it serves all requests", true}
@@ -108,6 +117,13 @@ func stands(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) standing {
 	default:
 		return standing{":arrow_forward:", string(status.State), status.WaitingFor, false}
 	}
+}
+
+func waits(what string) string {
+	if what == "" {
+		return ""
+	}
+	return "waits for " + what
 }
 
 // position names the present step, such as "2/5, half".

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,7 +72,8 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request) {
 		a.turnAway(w, "forged", http.StatusUnauthorized)
 		return
 	}
-	if !a.replays.first(r.Header.Get("X-Slack-Signature"), a.o.Clock.Now()) {
+	// The same signature can be written in small letters and in capitals.
+	if !a.replays.first(strings.ToLower(r.Header.Get("X-Slack-Signature")), a.o.Clock.Now()) {
 		a.turnAway(w, "replayed", http.StatusConflict)
 		return
 	}
@@ -124,8 +126,14 @@ func (a *App) verify(header http.Header, body []byte) error {
 	return verifier.Ensure()
 }
 
-// begin works on a click: Slack wants an answer within three seconds, and gets it before. False when too many are worked on.
+// begin works on a click: Slack wants an answer within three seconds, and gets it before. False when too many are worked on, or the app
+// ends.
 func (a *App) begin(ctx context.Context, c click) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ended(a.stopping) {
+		return false
+	}
 	select {
 	case a.working <- struct{}{}:
 	default:
@@ -140,5 +148,21 @@ func (a *App) begin(ctx context.Context, c click) bool {
 	return true
 }
 
-// Wait waits for the clicks that are worked on.
-func (a *App) Wait() { a.work.Wait() }
+// Wait ends the app: it takes no more clicks, and waits for those that are worked on. What becomes of their decisions is not waited for.
+func (a *App) Wait() {
+	a.mu.Lock()
+	if !ended(a.stopping) {
+		close(a.stopping)
+	}
+	a.mu.Unlock()
+	a.work.Wait()
+}
+
+func ended(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -20,6 +20,12 @@ const memberPrefix = "slack:"
 // memberID is what ids of members look like.
 var memberID = regexp.MustCompile(`^[UW][A-Z0-9]{2,30}$`)
 
+// groupID is what ids of user groups look like.
+var groupID = regexp.MustCompile(`^S[A-Z0-9]{2,30}$`)
+
+// mostGroups are remembered.
+const mostGroups = 1000
+
 // groupLife is how long what Slack said of a user group is believed.
 const groupLife = 5 * time.Minute
 
@@ -61,14 +67,18 @@ func (a *App) mayHere(ctx context.Context, namespace string, verb v1alpha1.Decis
 	if slices.Contains(users, user) {
 		return nil
 	}
+	var doubt error
 	for _, id := range groups {
 		in, err := a.isIn(ctx, user, id)
-		if err != nil {
-			return err
-		}
 		if in {
 			return nil
 		}
+		if err != nil {
+			doubt = err
+		}
+	}
+	if doubt != nil {
+		return doubt
 	}
 	return &refusal{fmt.Sprintf("You may not %s in namespace %s: you are not among slack.approvers of Weighlock's configuration.", verb, namespace)}
 }
@@ -77,21 +87,25 @@ func (a *App) mayHere(ctx context.Context, namespace string, verb v1alpha1.Decis
 func (a *App) mayApprove(ctx context.Context, gate *v1alpha1.Approval, verb v1alpha1.DecisionVerb, user string) (groups []string, err error) {
 	allowed, ours := false, false
 	person := a.o.Person(user)
+	var doubt error
 	for _, approver := range gate.Approvers {
 		id, isGroup := strings.CutPrefix(approver.Group, memberPrefix)
+		ours = ours || isGroup || strings.HasPrefix(approver.User, memberPrefix)
 		switch {
 		case approver.User == memberPrefix+user, person != "" && approver.User == person:
 			allowed = true
 		case isGroup:
 			in, err := a.isIn(ctx, user, id)
 			if err != nil {
-				return nil, err
+				doubt = err
 			}
 			if in {
 				allowed, groups = true, append(groups, approver.Group)
 			}
 		}
-		ours = ours || isGroup || strings.HasPrefix(approver.User, memberPrefix)
+	}
+	if !allowed && doubt != nil {
+		return nil, doubt
 	}
 	switch {
 	case allowed:
@@ -105,6 +119,9 @@ func (a *App) mayApprove(ctx context.Context, gate *v1alpha1.Approval, verb v1al
 
 // isIn says whether a member is in a user group. Where Slack can't tell, nobody is.
 func (a *App) isIn(ctx context.Context, user, id string) (bool, error) {
+	if !groupID.MatchString(id) {
+		return false, &refusal{fmt.Sprintf("Nobody can decide by the user group %q: ids of user groups look like S0614TZR7.", id)}
+	}
 	now := a.o.Clock.Now()
 	a.members.mu.Lock()
 	known, is := a.members.known[id]
@@ -122,6 +139,9 @@ func (a *App) isIn(ctx context.Context, user, id string) (bool, error) {
 	}
 	known.at = now
 	a.members.mu.Lock()
+	if len(a.members.known) >= mostGroups {
+		clear(a.members.known)
+	}
 	a.members.known[id] = known
 	a.members.mu.Unlock()
 	return slices.Contains(known.users, user), nil

@@ -37,8 +37,12 @@ func question(rollout *v1alpha1.Rollout, prompt *v1alpha1.Prompt) message {
 	if evidence := evidence(rollout); evidence != "" {
 		m.blocks = append(m.blocks, section(evidence))
 	}
-	for _, given := range rollout.Status.Approval.Given {
-		m.blocks = append(m.blocks, small(":thumbsup: "+voice(given)))
+	var given []string
+	for _, voiced := range rollout.Status.Approval.Given {
+		given = append(given, ":thumbsup: "+voice(voiced))
+	}
+	if len(given) > 0 {
+		m.blocks = append(m.blocks, small(strings.Join(given, "\n")))
 	}
 	approve := slackapi.NewButtonBlockElement(actionApprove, prompt.ID, plain("Approve")).WithStyle(slackapi.StylePrimary)
 	approve.Confirm = slackapi.NewConfirmationBlockObject(plain("Approve this step?"),

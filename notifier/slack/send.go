@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -44,22 +45,23 @@ func (m message) content() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// post sends a message once: where it may have been sent already, because that was asked for, or an earlier try ended without an
-// answer, it is looked for first. The channel's pace must be held.
-func (a *App) post(ctx context.Context, to place, id string, m message, look bool) (timestamp string, err error) {
+// post sends a message once: where it may have been sent already, because look says so, or an earlier try ended without an answer, it
+// is looked for first. The channel must be held.
+func (a *App) post(ctx context.Context, to place, id string, m message, look bool) (timestamp string, found bool, err error) {
 	if look || a.doubts(id) {
 		timestamp, err = a.find(ctx, to, id)
 		switch {
 		case word(err) == "missing_scope":
 			a.o.Log.Info("messages can't be looked for, so one may be sent twice after an outage", "err", explain(err).Error())
 		case err != nil:
-			return "", err
+			return "", false, err
 		case timestamp != "":
-			return timestamp, nil
+			a.doubt(id, false)
+			return timestamp, true, nil
 		}
 	}
 	if err := a.pace.of(to.channel).post.Wait(ctx); err != nil {
-		return "", fmt.Errorf("waiting for Slack's pace: %w", err)
+		return "", false, fmt.Errorf("waiting for Slack's pace: %w", err)
 	}
 	options := append(m.options(id), slackapi.MsgOptionDisableLinkUnfurl(), slackapi.MsgOptionDisableMediaUnfurl())
 	if to.thread != "" {
@@ -72,13 +74,18 @@ func (a *App) post(ctx context.Context, to place, id string, m message, look boo
 		_, timestamp, err = api.PostMessageContext(ctx, to.channel, options...)
 		return err
 	})
+	if err == nil && timestamp == "" {
+		err = &callError{method: "chat.postMessage", err: errNoAnswer}
+	}
 	a.doubt(id, err != nil && !certain(err))
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	a.show(to.channel, timestamp, m)
-	return timestamp, nil
+	return timestamp, false, nil
 }
+
+// errNoAnswer says that what came is no answer of Slack's.
+var errNoAnswer = errors.New("the answer names no message")
 
 func (m message) options(id string) []slackapi.MsgOption {
 	options := []slackapi.MsgOption{slackapi.MsgOptionText(m.plain, false), slackapi.MsgOptionBlocks(m.blocks...)}
@@ -88,8 +95,8 @@ func (m message) options(id string) []slackapi.MsgOption {
 	return options
 }
 
-// change makes a message say something else, if it does. Where only numbers differ it waits until the message is some seconds old: again
-// is after how long. The channel's pace must be held.
+// change makes a message say something else, if it does. Where only numbers differ it waits until the message is some seconds old, and
+// until there is nothing more important: again is after how long. The channel must be held.
 func (a *App) change(ctx context.Context, channel, timestamp, id string, m message) (again time.Duration, err error) {
 	a.mu.Lock()
 	before := a.shown[channel+"/"+timestamp]
@@ -97,20 +104,26 @@ func (a *App) change(ctx context.Context, channel, timestamp, id string, m messa
 	if before.content == m.content() {
 		return 0, nil
 	}
-	if age := a.o.Clock.Since(before.at); before.state == m.state && age < numbersInterval {
-		return numbersInterval - age, nil
+	pace := a.pace.of(channel)
+	if before.state == m.state {
+		if age := a.o.Clock.Since(before.at); age < numbersInterval {
+			return numbersInterval - age, nil
+		}
+		if pace.busy() {
+			return numbersInterval, nil
+		}
 	}
-	if err := a.pace.of(channel).change.Wait(ctx); err != nil {
+	if err := pace.change.Wait(ctx); err != nil {
 		return 0, fmt.Errorf("waiting for Slack's pace: %w", err)
 	}
 	err = a.call(ctx, "chat.update", func(ctx context.Context, api *slackapi.Client) error {
 		_, _, _, err := api.UpdateMessageContext(ctx, channel, timestamp, m.options(id)...)
 		return err
 	})
-	if err != nil && !gone(err) {
+	if err != nil && word(err) != "edit_window_closed" { // That can't be mended, and the thread tells the same.
 		return 0, err
 	}
-	a.show(channel, timestamp, m) // One that somebody deleted is not made again.
+	a.show(channel, timestamp, m)
 	return 0, nil
 }
 

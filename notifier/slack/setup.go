@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
-	"github.com/weighlock/weighlock/notifier"
 )
 
 // byPrompt is the index of Rollouts by the ids of their prompts.
@@ -59,32 +58,17 @@ func (a *App) SetupWithManager(mgr ctrl.Manager, concurrent int) error {
 // reconcile looks at one Rollout.
 func (a *App) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	rollout := &v1alpha1.Rollout{}
-	if err := a.o.Client.Get(ctx, req.NamespacedName, rollout); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	if !rollout.DeletionTimestamp.IsZero() {
-		a.forget(rollout.UID)
+	err := a.o.Client.Get(ctx, req.NamespacedName, rollout)
+	if apierrors.IsNotFound(err) || (err == nil && !rollout.DeletionTimestamp.IsZero()) {
+		a.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}
-	again, err := a.Sync(ctx, rollout)
-	return a.next(ctx, again, err)
-}
-
-// next is when to look again. What Slack refuses for good is said once in the log, and tried again when the Rollout changes.
-func (a *App) next(ctx context.Context, again time.Duration, err error) (ctrl.Result, error) {
-	if after := limited(err); after > 0 {
-		return ctrl.Result{RequeueAfter: after}, nil
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("reading the Rollout: %w", err)
 	}
+	again, err := a.Sync(ctx, rollout)
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: time.Second}, nil
 	}
-	explained := explain(err)
-	if _, hopeless := explained.(*notifier.PermanentError); hopeless { //nolint:errorlint // It is what explain returns.
-		ctrl.LoggerFrom(ctx).Error(explained, "telling people in Slack")
-		return ctrl.Result{RequeueAfter: hopelessInterval}, nil
-	}
 	return ctrl.Result{RequeueAfter: again}, err
 }
-
-// hopelessInterval is how often what Slack refuses is tried: somebody may have mended the app.
-const hopelessInterval = 5 * time.Minute

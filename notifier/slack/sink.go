@@ -2,11 +2,14 @@ package slack
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"slices"
 
 	slackapi "github.com/slack-go/slack"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/notifier"
 )
 
@@ -22,35 +25,59 @@ func (a *App) Sink(name, channel string) notifier.Sink { return &sink{a, name, c
 // Deliver says one line, once.
 func (s *sink) Deliver(ctx context.Context, event notifier.Event) error {
 	pace := s.app.pace.of(s.id)
-	pace.Lock()
-	defer pace.Unlock()
+	if err := pace.hold(ctx); err != nil {
+		return err
+	}
+	defer pace.letGo()
 	to, err := s.place(ctx, event)
 	if err != nil {
 		return explain(err)
 	}
-	_, err = s.app.post(ctx, to, event.ID, line(event, to.thread == ""), false)
+	_, _, err = s.app.post(ctx, to, event.ID, line(event, to.thread == ""), false)
+	if to.thread != "" && gone(err) {
+		// Somebody has deleted the thread: the channel is told.
+		to = place{channel: s.id}
+		_, _, err = s.app.post(ctx, to, event.ID, line(event, true), false)
+	}
 	return explain(err)
 }
 
-// place is where an event is told.
+// place is where an event is told: in the thread of the attempt in which it happened, where the channel follows the Rollout.
 func (s *sink) place(ctx context.Context, event notifier.Event) (place, error) {
 	to := place{channel: s.id}
-	rollout := event.Rollout
-	if rollout == nil || rollout.Status.Attempt == 0 {
+	if event.Rollout == nil || event.Rollout.Status.Attempt == 0 {
 		return to, nil
 	}
-	follows := slices.ContainsFunc(s.app.o.Channels(rollout), func(c Channel) bool { return c.Sink == s.name && c.ID == s.id })
+	rollout := event.Rollout.DeepCopy()
+	follows := slices.ContainsFunc(s.app.channels(rollout), func(c Channel) bool { return c.Sink == s.name && c.ID == s.id })
 	if !follows {
 		return to, nil
 	}
+	// The event may have waited, and the Rollout gone on, or it may be newer than what caches show.
+	now := &v1alpha1.Rollout{}
+	err := s.app.o.Client.Get(ctx, client.ObjectKeyFromObject(rollout), now)
+	if client.IgnoreNotFound(err) != nil {
+		return to, fmt.Errorf("reading the Rollout: %w", err)
+	}
+	there := err == nil && now.UID == rollout.UID
+	if there {
+		rollout.Status.Threads = now.Status.Threads
+	}
+	thread, attempt := s.app.thread(rollout, s.name), rollout.Status.Attempt
+	if thread != nil && thread.Attempt == attempt && thread.Channel == s.id {
+		to.thread = thread.Timestamp
+		return to, nil
+	}
+	passed := now.Status.Attempt > attempt || (thread != nil && thread.Attempt > attempt)
+	if !there || passed || rollout.Status.Candidate == nil {
+		return to, nil
+	}
 	// What happened is told of a rollout that is over by now, too.
-	thread, err := s.app.current(ctx, rollout, Channel{Sink: s.name, ID: s.id}, rollout.Status.Candidate != nil)
+	thread, err = s.app.current(ctx, rollout, Channel{Sink: s.name, ID: s.id}, true)
 	if err != nil {
 		return to, err
 	}
-	if thread != nil && thread.Attempt == rollout.Status.Attempt {
-		to.thread = thread.Timestamp
-	}
+	to.thread = thread.Timestamp
 	return to, nil
 }
 

@@ -35,7 +35,6 @@ func (a *App) Socket(ctx context.Context) error {
 		}
 		pause = min(2*pause, longestPause)
 	}
-	a.Wait()
 	return nil
 }
 
@@ -81,21 +80,7 @@ func (a *App) take(ctx context.Context, connection *socketmode.Client, event soc
 		if !is || event.Request == nil {
 			return nil
 		}
-		c, err := readCallback(&callback)
-		var answer []any
-		if complaint := c.complaint(); err == nil && complaint != nil {
-			answer = append(answer, complaint)
-		}
-		if err := connection.AckCtx(ctx, event.Request.EnvelopeID, first(answer)); err != nil {
-			return fmt.Errorf("answering Slack: %w", err)
-		}
-		if err == nil && len(answer) == 0 {
-			if !a.begin(context.WithoutCancel(ctx), c) {
-				a.measures.clicks.WithLabelValues("busy").Inc()
-			}
-		} else if err != nil && !errors.Is(err, errNotOurs) {
-			a.measures.clicks.WithLabelValues("unreadable").Inc()
-		}
+		return a.hear(ctx, connection, event.Request.EnvelopeID, &callback)
 	default:
 		if event.Request != nil && event.Request.EnvelopeID != "" {
 			return connection.AckCtx(ctx, event.Request.EnvelopeID, nil)
@@ -104,9 +89,26 @@ func (a *App) take(ctx context.Context, connection *socketmode.Client, event soc
 	return nil
 }
 
-func first(answers []any) any {
-	if len(answers) == 0 {
-		return nil
+// hear takes a click. Slack is answered first.
+func (a *App) hear(ctx context.Context, connection *socketmode.Client, envelope string, callback *slackapi.InteractionCallback) error {
+	c, unreadable := readCallback(callback)
+	var complaint *slackapi.ViewSubmissionResponse
+	if unreadable == nil {
+		complaint = c.complaint()
 	}
-	return answers[0]
+	var answer any
+	if complaint != nil {
+		answer = complaint
+	}
+	if err := connection.AckCtx(ctx, envelope, answer); err != nil {
+		return fmt.Errorf("answering Slack: %w", err)
+	}
+	switch {
+	case complaint != nil, errors.Is(unreadable, errNotOurs):
+	case unreadable != nil:
+		a.measures.clicks.WithLabelValues("unreadable").Inc()
+	case !a.begin(context.WithoutCancel(ctx), c):
+		a.measures.clicks.WithLabelValues("busy").Inc()
+	}
+	return nil
 }

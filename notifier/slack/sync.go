@@ -21,37 +21,63 @@ import (
 const numbersInterval = 15 * time.Second
 
 // Sync brings what is said of a Rollout, in all its channels, up to what its status says. It is idempotent. Again is after how long to
-// look again; zero for when something changes.
+// look again; zero for when something changes. That Slack is away, or refuses something, is no error: it is tried again.
 func (a *App) Sync(ctx context.Context, rollout *v1alpha1.Rollout) (again time.Duration, err error) {
 	var errs []error
-	for _, channel := range a.o.Channels(rollout) {
+	for _, channel := range a.channels(rollout) {
 		wait, err := a.syncChannel(ctx, rollout, channel)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("telling sink %s of %s/%s: %w", channel.Sink, rollout.Namespace, rollout.Name, err))
 		}
-		if wait > 0 && (again == 0 || wait < again) {
-			again = wait
-		}
+		again = sooner(again, wait)
 	}
 	return again, errors.Join(errs...)
 }
 
+// sooner is the shorter of two waits, where zero is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || (b > 0 && b < a) {
+		return b
+	}
+	return a
+}
+
 func (a *App) syncChannel(ctx context.Context, rollout *v1alpha1.Rollout, channel Channel) (time.Duration, error) {
+	if thread := a.thread(rollout, channel.Sink); thread == nil && !live(rollout) {
+		return 0, nil // Nothing was said, and nothing is to be: most Rollouts, most of the time.
+	}
 	pace := a.pace.of(channel.ID)
-	pace.Lock()
-	defer pace.Unlock()
+	if err := pace.hold(ctx); err != nil {
+		return 0, err
+	}
+	defer pace.letGo()
+	if rest := pace.quiet.Sub(a.o.Clock.Now()); rest > 0 {
+		return rest, nil
+	}
+	again, err := a.bringUp(ctx, rollout, channel)
+	rest, err := a.trouble(ctx, pace, err)
+	return sooner(again, rest), err
+}
+
+// bringUp does that in one channel, which must be held.
+func (a *App) bringUp(ctx context.Context, rollout *v1alpha1.Rollout, channel Channel) (time.Duration, error) {
+	if err := a.catchUp(ctx, rollout, channel.Sink); err != nil {
+		return 0, err
+	}
 	thread, err := a.current(ctx, rollout, channel, live(rollout))
-	if err != nil || thread == nil {
+	if err != nil || thread == nil || thread.Attempt > rollout.Status.Attempt {
+		return 0, err // What is known of the Rollout may be older than what was told of it.
+	}
+	prompt, err := a.syncPrompt(ctx, rollout, channel, thread)
+	if err != nil {
 		return 0, err
 	}
-	if err := a.syncPrompt(ctx, rollout, channel, thread); err != nil {
-		return 0, err
-	}
-	return a.refresh(ctx, rollout, thread)
+	again, err := a.refresh(ctx, rollout, thread)
+	return sooner(again, prompt), err
 }
 
 // current is the thread of the present attempt. What was said of the attempt before is brought to its end; where nothing was said of
-// this one yet, that is begun, if it is to. Nil when there is none. The channel's pace must be held.
+// this one yet, that is begun, if it is to. Nil when there is none. The channel must be held.
 func (a *App) current(ctx context.Context, rollout *v1alpha1.Rollout, channel Channel, begin bool) (*v1alpha1.Thread, error) {
 	thread := a.thread(rollout, channel.Sink)
 	if thread != nil && thread.Channel != channel.ID {
@@ -72,19 +98,41 @@ func (a *App) current(ctx context.Context, rollout *v1alpha1.Rollout, channel Ch
 		return thread, nil
 	}
 	thread = &v1alpha1.Thread{Sink: channel.Sink, Attempt: rollout.Status.Attempt, Revision: rollout.Status.Candidate.Revision, Channel: channel.ID}
-	id := fmt.Sprintf("%s/%d", rollout.UID, thread.Attempt)
-	timestamp, err := a.post(ctx, place{channel: channel.ID}, id, root(rollout, thread), true)
+	return thread, a.open(ctx, rollout, thread, true)
+}
+
+// open says for the first time that there is an attempt. Look says that it may have been said.
+func (a *App) open(ctx context.Context, rollout *v1alpha1.Rollout, thread *v1alpha1.Thread, look bool) error {
+	m := root(rollout, thread)
+	timestamp, found, err := a.post(ctx, place{channel: thread.Channel}, rootID(rollout, thread), m, look)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if !found {
+		a.show(thread.Channel, timestamp, m)
 	}
 	thread.Timestamp = timestamp
-	return thread, a.keep(ctx, rollout, *thread)
+	return a.keep(ctx, rollout, thread)
+}
+
+// reopen begins a thread anew whose message somebody has deleted. What was asked in it is asked again.
+func (a *App) reopen(ctx context.Context, rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) error {
+	a.hide(thread.Channel, thread.Timestamp)
+	if prompt := thread.Prompt; prompt != nil && !prompt.Closed {
+		a.hide(thread.Channel, prompt.Timestamp)
+		prompt.Timestamp = ""
+	}
+	return a.open(ctx, rollout, thread, false)
+}
+
+func rootID(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) string {
+	return fmt.Sprintf("%s/%d", rollout.UID, thread.Attempt)
 }
 
 // live says whether an attempt is under way of which people should be told.
 func live(rollout *v1alpha1.Rollout) bool {
 	status := &rollout.Status
-	return status.Attempt > 0 && status.Candidate != nil && rollout.DeletionTimestamp.IsZero() &&
+	return status.Attempt > 0 && status.Candidate != nil && status.Candidate.Failed == "" && rollout.DeletionTimestamp.IsZero() &&
 		!slices.Contains([]v1alpha1.State{"", v1alpha1.StateRolledBack, v1alpha1.StateIdle, v1alpha1.StateDeleting, v1alpha1.StateAdopting}, status.State)
 }
 
@@ -93,49 +141,73 @@ func (a *App) refresh(ctx context.Context, rollout *v1alpha1.Rollout, thread *v1
 	if thread.Over {
 		return 0, nil
 	}
-	id := fmt.Sprintf("%s/%d", rollout.UID, thread.Attempt)
-	again, err := a.change(ctx, thread.Channel, thread.Timestamp, id, root(rollout, thread))
-	if err != nil || again > 0 || !stands(rollout, thread).over {
+	over := stands(rollout, thread).over
+	again, err := a.change(ctx, thread.Channel, thread.Timestamp, rootID(rollout, thread), root(rollout, thread))
+	if gone(err) && !over && thread.Attempt == rollout.Status.Attempt {
+		return 0, a.reopen(ctx, rollout, thread)
+	}
+	if (err != nil && !gone(err)) || again > 0 || !over {
 		return again, err
 	}
 	thread.Over = true
 	a.hide(thread.Channel, thread.Timestamp)
-	return 0, a.keep(ctx, rollout, *thread)
+	return 0, a.keep(ctx, rollout, thread)
 }
 
 // syncPrompt asks for what the present step waits for, and lets it be once it has it.
-func (a *App) syncPrompt(ctx context.Context, rollout *v1alpha1.Rollout, channel Channel, thread *v1alpha1.Thread) error {
+func (a *App) syncPrompt(ctx context.Context, rollout *v1alpha1.Rollout, channel Channel, thread *v1alpha1.Thread) (time.Duration, error) {
 	wanted := channel.Approvals && asks(rollout) && thread.Attempt == rollout.Status.Attempt
 	if prompt := thread.Prompt; prompt != nil && !prompt.Closed && (!wanted || !about(prompt, rollout)) {
 		if err := a.closePrompt(ctx, rollout, thread); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if !wanted {
-		return nil
+		return 0, nil
 	}
-	if thread.Prompt == nil || thread.Prompt.Closed {
+	known := thread.Prompt != nil && !thread.Prompt.Closed
+	if !known {
 		id := make([]byte, 16)
 		if _, err := rand.Read(id); err != nil {
-			return fmt.Errorf("making the id of a prompt: %w", err)
+			return 0, fmt.Errorf("making the id of a prompt: %w", err)
 		}
 		thread.Prompt = &v1alpha1.Prompt{ID: hex.EncodeToString(id), Revision: rollout.Status.Candidate.Revision, Step: rollout.Status.Step.Index}
 		// Kept before it is sent: a button that nobody knows would be of no use.
-		if err := a.keep(ctx, rollout, *thread); err != nil {
-			return err
+		if err := a.keep(ctx, rollout, thread); err != nil {
+			return 0, err
 		}
 	}
-	m := question(rollout, thread.Prompt)
-	if thread.Prompt.Timestamp != "" {
-		_, err := a.change(ctx, thread.Channel, thread.Prompt.Timestamp, thread.Prompt.ID, m)
-		return err
+	if prompt := thread.Prompt; prompt.Timestamp != "" {
+		again, err := a.change(ctx, thread.Channel, prompt.Timestamp, prompt.ID, question(rollout, prompt))
+		if !gone(err) {
+			return again, err
+		}
+		a.hide(thread.Channel, prompt.Timestamp)
+		prompt.Timestamp, known = "", false // Somebody has deleted it: it is asked again.
 	}
-	timestamp, err := a.post(ctx, place{channel: thread.Channel, thread: thread.Timestamp, broadcast: true}, thread.Prompt.ID, m, true)
+	err := a.ask(ctx, rollout, thread, known)
+	if !gone(err) {
+		return 0, err
+	}
+	if err := a.reopen(ctx, rollout, thread); err != nil {
+		return 0, err
+	}
+	return 0, a.ask(ctx, rollout, thread, false)
+}
+
+// ask sends the prompt of a thread. Look says that it may have been sent.
+func (a *App) ask(ctx context.Context, rollout *v1alpha1.Rollout, thread *v1alpha1.Thread, look bool) error {
+	m := question(rollout, thread.Prompt)
+	to := place{channel: thread.Channel, thread: thread.Timestamp, broadcast: true}
+	timestamp, found, err := a.post(ctx, to, thread.Prompt.ID, m, look)
 	if err != nil {
 		return err
 	}
+	if !found {
+		a.show(thread.Channel, timestamp, m)
+	}
 	thread.Prompt.Timestamp = timestamp
-	return a.keep(ctx, rollout, *thread)
+	return a.keep(ctx, rollout, thread)
 }
 
 // closePrompt takes the buttons away from a prompt, and says who answered.
@@ -146,7 +218,7 @@ func (a *App) closePrompt(ctx context.Context, rollout *v1alpha1.Rollout, thread
 	}
 	if prompt.Timestamp == "" {
 		timestamp, err := a.find(ctx, place{channel: thread.Channel, thread: thread.Timestamp}, prompt.ID)
-		if err != nil && word(err) != "missing_scope" {
+		if err != nil && word(err) != "missing_scope" && !gone(err) {
 			return err
 		}
 		prompt.Timestamp = timestamp
@@ -156,14 +228,17 @@ func (a *App) closePrompt(ctx context.Context, rollout *v1alpha1.Rollout, thread
 		if err != nil {
 			return err
 		}
-		if _, err := a.change(ctx, thread.Channel, prompt.Timestamp, prompt.ID, closed(rollout, prompt, decided)); err != nil {
+		if _, err := a.change(ctx, thread.Channel, prompt.Timestamp, prompt.ID, closed(rollout, prompt, decided)); err != nil && !gone(err) {
 			return err
 		}
 		a.hide(thread.Channel, prompt.Timestamp)
 	}
 	prompt.Closed = true
-	return a.keep(ctx, rollout, *thread)
+	return a.keep(ctx, rollout, thread)
 }
+
+// skew is how far Slack's clock and the cluster's may be apart.
+const skew = 5 * time.Second
 
 // decided lists the decisions that were applied to the step that a prompt is about, since its rollout began.
 func (a *App) decided(ctx context.Context, rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) ([]v1alpha1.Decision, error) {
@@ -177,7 +252,7 @@ func (a *App) decided(ctx context.Context, rollout *v1alpha1.Rollout, thread *v1
 		spec := &d.Spec
 		answers := spec.Verb == v1alpha1.VerbApprove || spec.Verb == v1alpha1.VerbAbort || spec.Verb == v1alpha1.VerbPromote
 		return !answers || d.Status.Outcome != v1alpha1.DecisionApplied || spec.Revision != thread.Prompt.Revision ||
-			(spec.Step != nil && *spec.Step != thread.Prompt.Step) || d.CreationTimestamp.Time.Before(began.Add(-time.Second))
+			(spec.Step != nil && *spec.Step != thread.Prompt.Step) || d.CreationTimestamp.Time.Before(began.Add(-skew))
 	})
 	slices.SortFunc(found, func(a, b v1alpha1.Decision) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
 	return found, nil
