@@ -139,6 +139,9 @@ func (j *judge) serving(r *v1alpha1.Rollout, incumbent *v1alpha1.RevisionStatus)
 	switch {
 	case j.what == "" && r.Status.State == v1alpha1.StateStalled, j.what == goalHealthy && r.Status.State == v1alpha1.StateStalled:
 		return final(ExitError, "stalled: %s", stalledMessage(r))
+	case !under && r.Status.State == v1alpha1.StatePromoting:
+		// A version that came since is looked at after this one.
+		return notYet("%s serves; %s", incumbent.Revision, waits(r))
 	case j.what == goalHealthy && r.Status.State != v1alpha1.StateIdle:
 		return notYet("%s serves; %s", incumbent.Revision, waits(r))
 	case j.what == goalApproval && under:
