@@ -24,7 +24,7 @@ type Options struct {
 	Waiting int
 	// MaxAge is how old an event may get before it is given up. Default 24 h.
 	MaxAge time.Duration
-	// FirstPause comes after the first failure; it doubles with each, to LongestPause. Defaults 1 s and 1 min.
+	// FirstPause comes after the first failure; it doubles with each, to LongestPause. Defaults 1 s and 30 s.
 	FirstPause, LongestPause time.Duration
 	// Timeout is how long one try may take. Default 30 s.
 	Timeout time.Duration
@@ -45,7 +45,7 @@ func (o *Options) setDefaults() {
 	}{
 		{&o.MaxAge, 24 * time.Hour},
 		{&o.FirstPause, time.Second},
-		{&o.LongestPause, time.Minute},
+		{&o.LongestPause, 30 * time.Second},
 		{&o.Timeout, 30 * time.Second},
 		{&o.Flush, 5 * time.Second},
 	} {
