@@ -91,12 +91,12 @@ func (n *notifications) start() (stop func()) {
 	}()
 	return func() {
 		cancel()
-		<-ended
 		n.endClicks()
+		<-ended
 	}
 }
 
-// endClicks waits a little for what people clicked to become decisions.
+// endClicks waits a little for what people clicked to become decisions, while the last of what happened is told.
 func (n *notifications) endClicks() {
 	ended := make(chan struct{})
 	go func() {
