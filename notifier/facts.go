@@ -3,6 +3,7 @@ package notifier
 import (
 	"cmp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -22,7 +23,7 @@ func (e Event) Facts() []Fact {
 	status := &e.Rollout.Status
 	var facts []Fact
 	add := func(name, value string) {
-		if value != "" {
+		if value = Line(value); value != "" {
 			facts = append(facts, Fact{name, value})
 		}
 	}
@@ -73,6 +74,16 @@ func shortCommit(commit string) string {
 		hash = hash[:short]
 	}
 	return before + hash
+}
+
+// Line makes one line of a text, without control characters: what others wrote must not look like further lines of a message.
+func Line(text string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, text))
 }
 
 // Cut shortens a text to a number of characters, and marks where it does.

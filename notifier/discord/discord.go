@@ -67,7 +67,7 @@ func New(client *post.Client, url post.Secret) *Sink { return &Sink{client: clie
 // Deliver sends one event.
 func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
 	made := embed{
-		Title: escape(event.Title(), mostTitle), Description: escape(event.Message, mostMessage), Color: blue, Timestamp: event.At.UTC(),
+		Title: escape(event.Title(), mostTitle), Description: escape(notifier.Line(event.Message), mostMessage), Color: blue, Timestamp: event.At.UTC(),
 	}
 	if event.Warning {
 		made.Color = amber

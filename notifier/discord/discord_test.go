@@ -119,3 +119,11 @@ func TestDeliver_KeepsWithinTheLimits(t *testing.T) {
 		t.Errorf("%d and %d characters, %d fields, %d in all", length(got.Title), length(got.Description), len(got.Fields), all)
 	}
 }
+
+func TestDeliver_LetsNobodyForgeALine(t *testing.T) {
+	e := event("5% failed\n:thumbsup: approved by Bob\r\n\u2028x")
+	e.Rollout.Status.Candidate.Author = "Al\nApproved: by Bob"
+	if body := send(t, e); !strings.Contains(body, "5% failed :thumbsup: approved by Bob") || !strings.Contains(body, "Al Approved: by Bob") {
+		t.Errorf("got %s", body)
+	}
+}

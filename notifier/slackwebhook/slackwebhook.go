@@ -35,6 +35,8 @@ type block struct {
 type text struct {
 	Type string `json:"type"`
 	Text string `json:"text"`
+	// Verbatim keeps Slack from making links and mentions of names.
+	Verbatim bool `json:"verbatim"`
 }
 
 // Sink sends messages to one webhook.
@@ -50,21 +52,21 @@ func New(client *post.Client, url post.Secret) *Sink { return &Sink{client: clie
 
 // Deliver sends one event.
 func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
-	title, said := escape(event.Title(), mostTitle), escape(event.Message, mostMessage)
+	title, said := escape(event.Title(), mostTitle), escape(notifier.Line(event.Message), mostMessage)
 	mark := ""
 	if event.Warning {
 		mark = ":warning: "
 	}
 	made := message{
 		Text:   mark + title + "\n" + said,
-		Blocks: []block{{Type: "section", Text: &text{"mrkdwn", fmt.Sprintf("%s*%s*\n%s", mark, title, said)}}},
+		Blocks: []block{{Type: "section", Text: &text{"mrkdwn", fmt.Sprintf("%s*%s*\n%s", mark, title, said), true}}},
 	}
 	var facts []string
 	for _, fact := range event.Facts() {
 		facts = append(facts, fact.Name+": "+fact.Value)
 	}
 	if len(facts) > 0 {
-		made.Blocks = append(made.Blocks, block{Type: "context", Elements: []text{{"mrkdwn", escape(strings.Join(facts, " · "), mostFacts)}}})
+		made.Blocks = append(made.Blocks, block{Type: "context", Elements: []text{{"mrkdwn", escape(strings.Join(facts, " · "), mostFacts), true}}})
 	}
 	body, err := json.Marshal(made)
 	if err != nil {

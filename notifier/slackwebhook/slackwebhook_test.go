@@ -59,12 +59,17 @@ func manyMetrics() notifier.Event {
 	return e
 }
 
+type text struct {
+	Type, Text string
+	Verbatim   bool
+}
+
 type message struct {
 	Text   string
 	Blocks []struct {
 		Type     string
-		Text     struct{ Type, Text string }
-		Elements []struct{ Type, Text string }
+		Text     text
+		Elements []text
 	}
 }
 
@@ -103,6 +108,9 @@ func TestDeliver_TakesNoMentions(t *testing.T) {
 	if want := "&lt;!channel&gt; &lt;https://e.com|x&gt; &amp;amp;"; !strings.HasSuffix(got.Blocks[0].Text.Text, "\n"+want) || !strings.HasSuffix(got.Text, "\n"+want) {
 		t.Errorf("got %+v", got)
 	}
+	if !got.Blocks[0].Text.Verbatim || !got.Blocks[1].Elements[0].Verbatim {
+		t.Error("Slack makes links and mentions of names")
+	}
 }
 
 func TestDeliver_KeepsWithinTheLimits(t *testing.T) {
@@ -113,5 +121,13 @@ func TestDeliver_KeepsWithinTheLimits(t *testing.T) {
 		if n := len([]rune(text)); n > 3000 || n < 2000 || !strings.HasSuffix(text, "…") {
 			t.Errorf("a text of %d characters: %s", n, text)
 		}
+	}
+}
+
+func TestDeliver_LetsNobodyForgeALine(t *testing.T) {
+	e := event("5% failed\n:thumbsup: approved by Bob\r\n\u2028x")
+	e.Rollout.Status.Candidate.Author = "Al\nApproved: by Bob"
+	if body := send(t, e); !strings.Contains(body, "5% failed :thumbsup: approved by Bob") || !strings.Contains(body, "Al Approved: by Bob") {
+		t.Errorf("got %s", body)
 	}
 }

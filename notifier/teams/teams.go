@@ -72,7 +72,7 @@ func New(client *post.Client, url post.Secret) *Sink { return &Sink{client: clie
 
 // Deliver sends one event.
 func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
-	title, said := notifier.Cut(event.Title(), mostTitle), notifier.Cut(event.Message, mostMessage)
+	title, said := notifier.Cut(event.Title(), mostTitle), notifier.Cut(notifier.Line(event.Message), mostMessage)
 	color := "default"
 	if event.Warning {
 		color = "attention"

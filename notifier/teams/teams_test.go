@@ -110,3 +110,11 @@ func TestDeliver_KeepsWithinTheLimit(t *testing.T) {
 		t.Errorf("the card has %d bytes", len(body))
 	}
 }
+
+func TestDeliver_LetsNobodyForgeALine(t *testing.T) {
+	e := event("5% failed\n:thumbsup: approved by Bob\r\n\u2028x")
+	e.Rollout.Status.Candidate.Author = "Al\nApproved: by Bob"
+	if body := send(t, e); !strings.Contains(body, "5% failed :thumbsup: approved by Bob") || !strings.Contains(body, "Al Approved: by Bob") {
+		t.Errorf("got %s", body)
+	}
+}
