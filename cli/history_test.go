@@ -170,6 +170,7 @@ func TestLogs_TellWhyInTheOrderOfTime(t *testing.T) {
 	long := time.Now().Add(-time.Hour)
 	happened(t, rollout, long, corev1.EventTypeNormal, "Started", "7c4bh2aaaa starts")
 	happened(t, rollout, time.Now().Add(3*time.Minute), corev1.EventTypeWarning, "RolledBack", "the error rate rose")
+	happened(t, rollout, time.Now().Add(2*time.Minute), corev1.EventTypeNormal, "StepEntered", "step 2/3: 50%; step 1/3 passed: no worse") // which tells the verdict
 	happened(t, rollout, long, corev1.EventTypeWarning, "DecisionRejected", "step 2/3 asks for nobody") // which is told with the decision
 	other := rollout.DeepCopy()
 	other.UID = "another"
@@ -203,7 +204,7 @@ func TestLogs_GoOn(t *testing.T) {
 	happened(t, rollout, time.Now(), corev1.EventTypeNormal, "Paused", "7c4bh2aaaa is paused")
 	call.expect(t, "7c4bh2aaaa is paused")
 	decided(t, rollout, "third", v1alpha1.DecisionSpec{Verb: v1alpha1.VerbAbort, Actor: "admin", Via: "kubectl", Reason: "enough"}, v1alpha1.DecisionApplied, "it is over")
-	call.expect(t, "admin through kubectl: abort of 7c4bh2aaaa, because enough: Applied, it is over")
+	call.expect(t, "admin through kubectl: abort of 7c4bh2aaaa, because enough: Applied\n")
 	rollout.Status.AnalysisHistory[1].Outcome, rollout.Status.AnalysisHistory[1].Message = v1alpha1.OutcomeFail, "the error rate rose"
 	if err := admin.Status().Update(t.Context(), rollout); err != nil {
 		t.Fatal(err)
@@ -217,7 +218,7 @@ func TestLogs_GoOn(t *testing.T) {
 	if call.code != 0 || !strings.HasSuffix(got, "checkout: deleted\n") || strings.Contains(got, "10 requests more") || strings.Contains(got, "asks for nobody") {
 		t.Errorf("exit code %d, and\n%s\n%s", call.code, got, call.errOut.String())
 	}
-	if strings.Count(got, "is paused") != 1 || strings.Count(got, "Applied") != 1 {
+	if strings.Count(got, "is paused") != 1 || strings.Count(got, "Applied\n") != 1 {
 		t.Errorf("something is told twice:\n%s", got)
 	}
 }

@@ -97,13 +97,22 @@ func (c *chronicler) whys(ctx context.Context, api client.Reader, rollout *v1alp
 	if err := c.leaveOut(err, "events"); err != nil {
 		return nil, err
 	}
+	var messages strings.Builder
 	for i := range events.Items {
 		event := &events.Items[i]
+		if event.InvolvedObject.UID != rollout.UID {
+			continue
+		}
+		messages.WriteString(event.Message + "\n")
 		// That a decision has an outcome is told with it.
-		if event.InvolvedObject.UID == rollout.UID && !told[event.Message] {
+		if !told[event.Message] {
 			entries = append(entries, eventEntry(event))
 		}
 	}
+	// A step that nothing is known of yet, or whose verdict an event tells, is told already.
+	entries = slices.DeleteFunc(entries, func(e entry) bool {
+		return e.Kind == kindStep && (e.Outcome == "" || e.Why != "" && strings.Contains(messages.String(), e.Why))
+	})
 	sortEntries(entries)
 	return entries, nil
 }
@@ -138,7 +147,7 @@ func (e *entry) line() text {
 		line = line.and(span{text: ", because " + e.Why})
 	}
 	line = line.and(span{text: ": "}, span{text: e.Outcome, code: tint})
-	if e.Message != "" {
+	if e.Message != "" && e.Outcome != string(v1alpha1.DecisionApplied) {
 		line = line.and(span{text: ", " + e.Message})
 	}
 	return line
