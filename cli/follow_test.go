@@ -116,7 +116,7 @@ func TestStatus_IsNotFooledByAVersionThatWeighlockHasNotSeen(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
 	r := makeRollout(t, namespace, "checkout", resting("checkout"))
-	workload := makeWorkload(t, namespace, "checkout")
+	workload := makeWorkload(t, namespace)
 	// As the admission policy does in the write that changes the template.
 	workload.Spec.Template.Spec.Containers[0].Image, workload.Spec.Paused = "shop/checkout:2", true
 	if err := admin.Update(t.Context(), workload); err != nil {

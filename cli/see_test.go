@@ -57,7 +57,7 @@ func TestGet_ShowsPodsAndWhyTheyAreNotReady(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
 	makeRollout(t, namespace, "checkout", resting("checkout"))
-	makeWorkload(t, namespace, "checkout")
+	makeWorkload(t, namespace)
 	leaving := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: namespace, Name: "checkout-bye", Labels: map[string]string{"app": "checkout"}, Finalizers: []string{"weighlock.dev/test"},
 	}}
@@ -78,7 +78,7 @@ func TestGet_ShowsWhatTheUserMaySee(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
 	makeRollout(t, namespace, "checkout", resting("checkout"))
-	makeWorkload(t, namespace, "checkout")
+	makeWorkload(t, namespace)
 	role := &rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "reader"},
 		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"weighlock.dev"}, Resources: []string{"rollouts"}, Verbs: []string{"get", "list", "watch"}}},

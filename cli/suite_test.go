@@ -75,10 +75,15 @@ func runAll(m *testing.M) int {
 // administrators may do all there is.
 const administrators = "system:masters"
 
+// adding keeps users apart that are added at once: the API server's authority numbers its certificates without a lock.
+var adding sync.Mutex
+
 // kubeconfig is that of a user in groups, with a namespace as its default.
 func kubeconfig(t *testing.T, namespace, user string, groups ...string) string {
 	t.Helper()
+	adding.Lock()
 	added, err := environment.AddUser(envtest.User{Name: user, Groups: groups}, nil)
+	adding.Unlock()
 	if err != nil {
 		t.Fatal(err)
 	}

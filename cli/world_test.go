@@ -102,9 +102,10 @@ func failed(s *v1alpha1.RolloutStatus) {
 	s.Candidate = &v1alpha1.RevisionStatus{Revision: "newrev", Failed: "error rate 5% is worse than the incumbent's 0%"}
 }
 
-// makeWorkload makes a Deployment, and a pod of it that is ready and one that is not.
-func makeWorkload(t *testing.T, namespace, name string) *appsv1.Deployment {
+// makeWorkload makes the Deployment checkout, and a pod of it that is ready and one that is not.
+func makeWorkload(t *testing.T, namespace string) *appsv1.Deployment {
 	t.Helper()
+	name := "checkout"
 	labels := map[string]string{"app": name}
 	containers := []corev1.Container{{Name: "app", Image: "shop/" + name + ":1"}}
 	deployment := &appsv1.Deployment{
