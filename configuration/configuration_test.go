@@ -224,3 +224,30 @@ func TestReasons_AreThoseOfTheCode(t *testing.T) {
 		t.Errorf("reasons (-in the code +in the configuration):\n%s", diff)
 	}
 }
+
+// What is taken has no sink without a kind, and no route to nowhere; whatever is written, there is no panic.
+func FuzzParse(f *testing.F) {
+	f.Add(whole)
+	f.Add(routed)
+	f.Add("a: &a [*a]\n")
+	f.Add("<<: {kind: x}\n---\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := configuration.Parse(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		if c.APIVersion != configuration.APIVersion || c.Kind != configuration.Kind {
+			t.Errorf("took %+v", c)
+		}
+		for _, sink := range c.Sinks {
+			if sink.Slack == nil && sink.SlackWebhook == nil && sink.Webhook == nil && sink.Teams == nil && sink.Discord == nil && sink.Flux == nil {
+				t.Errorf("took a sink to nowhere: %+v", sink)
+			}
+		}
+		for _, route := range c.Routes {
+			if len(route.Sinks) == 0 {
+				t.Errorf("took a route to nowhere: %+v", route)
+			}
+		}
+	})
+}

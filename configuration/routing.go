@@ -59,6 +59,9 @@ func (s *Slack) ApproversIn(namespace string) (users, groups []string) {
 	return users, groups
 }
 
+// mostNamed is how many names of an annotation are read.
+const mostNamed = 32
+
 // named returns the sinks that an annotation names and may name, and those that it may not.
 func (c *Configuration) named(namespace, annotation string) (named, refused []string) {
 	if annotation == "" {
@@ -67,6 +70,9 @@ func (c *Configuration) named(namespace, annotation string) (named, refused []st
 	for name := range strings.SplitSeq(annotation, ",") {
 		if name = strings.TrimSpace(name); name == "" {
 			continue
+		}
+		if len(named)+len(refused) == mostNamed {
+			break
 		}
 		if sink := c.sink(name); sink != nil && matchesAny(sink.Namespaces, namespace) {
 			named = append(named, name)

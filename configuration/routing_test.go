@@ -129,3 +129,10 @@ func BenchmarkFor(b *testing.B) {
 		c.For(configuration.Told{Namespace: "shop", Rollout: "checkout", Reason: "StepEntered", Notify: "own"})
 	}
 }
+
+func TestFor_ReadsNoMoreNamesThanMakeSense(t *testing.T) {
+	_, refused := read(t).For(configuration.Told{Namespace: "shop", Rollout: "y", Notify: strings.Repeat("x,", 10000)})
+	if len(refused) != 32 {
+		t.Errorf("%d names are read", len(refused))
+	}
+}

@@ -22,6 +22,8 @@ const ReasonRefused = "NotificationRefused"
 const (
 	// repeatsFor is how long an event isn't told again when nothing else was told of its object since.
 	repeatsFor = time.Hour
+	// mostNames is how much is told of the names that an annotation has in vain, in characters: events of Kubernetes are short.
+	mostNames = 300
 	// mostRemembered is of how many objects it is known what was told last.
 	mostRemembered = 8192
 )
@@ -110,7 +112,7 @@ func (r *Recorder) tell(object runtime.Object, annotations map[string]string, ev
 // refuse tells of sinks that a Rollout names in vain, once.
 func (r *Recorder) refuse(object client.Object, names []string, now time.Time) {
 	message := fmt.Sprintf("the annotation %s names %s: there is no such sink, or its namespaces in Weighlock's configuration leave out %q",
-		v1alpha1.AnnotationNotify, strings.Join(names, ", "), object.GetNamespace())
+		v1alpha1.AnnotationNotify, Cut(strings.Join(names, ", "), mostNames), object.GetNamespace())
 	if r.isNews(ReasonRefused+key(object), told{reason: ReasonRefused, message: message, at: now}) {
 		r.events.Event(object, corev1.EventTypeWarning, ReasonRefused, message)
 	}

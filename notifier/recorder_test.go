@@ -144,6 +144,15 @@ func TestRecorder_SaysOnceWhichSinksAreNamedInVain(t *testing.T) {
 	}
 }
 
+func TestRecorder_KeepsEventsShort(t *testing.T) {
+	r := newTold(t, func(client.Object, string, bool) ([]string, []string) { return nil, []string{strings.Repeat("x", 5000)} })
+	r.Event(checkout(), corev1.EventTypeNormal, "Started", "a")
+	<-r.events.Events
+	if got := <-r.events.Events; len(got) > 1024 {
+		t.Errorf("an event of %d characters: the API server takes 1,024", len(got))
+	}
+}
+
 func TestRecorder_ForgetsRatherThanGrows(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {

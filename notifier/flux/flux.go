@@ -69,8 +69,12 @@ func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
 		severity = corev1.EventTypeWarning
 	}
 	object, annotations := involved(event)
+	message := event.Message
+	if object.Kind != event.Object.Kind {
+		message = event.Object.Kind + " " + event.Key() + ": " + message
+	}
 	s.transport.ctx, s.transport.err = ctx, errors.New("the event wasn't sent: Flux's recorder refused it")
-	s.recorder.AnnotatedEventf(object, annotations, severity, event.Reason, "%s", event.Message)
+	s.recorder.AnnotatedEventf(object, annotations, severity, event.Reason, "%s", message)
 	return s.transport.err
 }
 
@@ -81,7 +85,7 @@ var appliers = []struct{ prefix, kind, version string }{
 }
 
 // involved is the object that an event is told of. An Alert of Flux can name kinds of Flux's only, so that of a Rollout which Flux
-// applied is told under the Kustomization or HelmRelease that did.
+// applied is told under the Kustomization or HelmRelease that did; its name comes first in the message then, since labels are no proof.
 func involved(event notifier.Event) (*corev1.ObjectReference, map[string]string) {
 	annotations := maps.Clone(event.Annotations)
 	if annotations == nil {

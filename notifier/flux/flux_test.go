@@ -103,7 +103,11 @@ func TestDeliver_TellsOfARolloutUnderWhatAppliedIt(t *testing.T) {
 			if err := newSink(t, receiver.URL).Deliver(t.Context(), event); err != nil {
 				t.Fatal(err)
 			}
-			got := (<-server).InvolvedObject
+			told := <-server
+			if told.Message != "Rollout shop/checkout: 5% failed" {
+				t.Errorf("the message is %q: it must say what it is about, whatever the labels say", told.Message)
+			}
+			got := told.InvolvedObject
 			if got.Kind != kind || got.Name != "apps" || got.Namespace != "flux-system" || !strings.Contains(got.APIVersion, ".toolkit.fluxcd.io/v") {
 				t.Errorf("told of %+v", got)
 			}
