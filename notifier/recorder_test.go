@@ -145,7 +145,9 @@ func TestRecorder_SaysOnceWhichSinksAreNamedInVain(t *testing.T) {
 }
 
 func TestRecorder_KeepsEventsShort(t *testing.T) {
-	r := newTold(t, func(client.Object, string, bool) ([]string, []string) { return nil, []string{strings.Repeat("x", 5000)} })
+	r := newTold(t, func(client.Object, string, bool) ([]string, []string) {
+		return nil, []string{strings.Repeat("x", 5000)}
+	})
 	r.Event(checkout(), corev1.EventTypeNormal, "Started", "a")
 	<-r.events.Events
 	if got := <-r.events.Events; len(got) > 1024 {
