@@ -2,14 +2,20 @@ package controller_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/controller"
+	"github.com/weighlock/weighlock/rollout"
 )
 
 var decisions = schema.GroupKind{Group: "weighlock.dev", Kind: "Decision"}
@@ -109,6 +115,66 @@ func TestDecision_IsRejectedWithoutThePolicyThatChecksIt(t *testing.T) {
 		if len(l.progress().Approvals) > 0 {
 			t.Errorf("without the %s it counts", kind)
 		}
+	}
+}
+
+func TestDecision_OnNoRolloutIsRejected(t *testing.T) {
+	t.Parallel()
+	l := waiting(t, 1)
+	l.create(t, l.byHand("of-nothing", func(s *v1alpha1.DecisionSpec) { s.Rollout = "nothing" }))
+	l.running.view.show(len(l.history.entries), nil)
+	if _, err := l.running.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: l.namespace, Name: "nothing"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.decided()["of-nothing"].Status; got.Outcome != v1alpha1.DecisionRejected || !strings.Contains(got.Message, "there is no Rollout nothing") {
+		t.Errorf("it became %+v", got)
+	}
+}
+
+func TestDecision_OfARolloutThatHadTheNameBeforeIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	l := waiting(t, 1)
+	d := l.byHand("of-another", nil)
+	d.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Rollout", Name: "shop", UID: "another"}}
+	l.create(t, d)
+	l.rest(t)
+	if len(l.progress().Approvals) > 0 || l.decided()["of-another"].Status.Outcome != "" {
+		t.Errorf("it is acted on: %+v", l.decided()["of-another"].Status)
+	}
+}
+
+func TestDecision_MadeBeforeThePolicyIsRejected(t *testing.T) {
+	t.Parallel()
+	l := waiting(t, 1)
+	kind := schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "ValidatingAdmissionPolicy"}
+	policy := l.history.latest[kind][types.NamespacedName{Name: controller.DecisionPolicy}].DeepCopy()
+	policy.SetCreationTimestamp(metav1.NewTime(time.Now().Add(time.Hour)))
+	l.history.add(entry{kind: kind, name: types.NamespacedName{Name: controller.DecisionPolicy}, obj: policy, by: "user"})
+	l.create(t, l.byHand("too-old", nil))
+	l.rest(t)
+	if got := l.decided()["too-old"].Status; got.Outcome != v1alpha1.DecisionRejected || !strings.Contains(got.Message, "older than") {
+		t.Errorf("it became %+v", got)
+	}
+}
+
+func TestDecisions_AnAbortIsHeardThroughAFlood(t *testing.T) {
+	t.Parallel()
+	l := waiting(t, 1)
+	for i := range 40 {
+		l.create(t, l.byHand(fmt.Sprintf("flood-%02d", i), func(s *v1alpha1.DecisionSpec) { s.Revision = "another" }))
+	}
+	l.create(t, l.byHand("zz-abort", func(s *v1alpha1.DecisionSpec) { s.Verb = v1alpha1.VerbAbort }))
+	if _, err := l.running.reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if l.progress().Phase != rollout.PhaseRolledBack {
+		t.Errorf("it is at %s", l.progress())
+	}
+	for range 5 {
+		l.rest(t)
+	}
+	if left := l.decided(); len(left) != 20 || slices.ContainsFunc(slices.Collect(maps.Values(left)), func(d *v1alpha1.Decision) bool { return d.Status.Outcome == "" }) {
+		t.Errorf("%d decisions are left", len(left))
 	}
 }
 

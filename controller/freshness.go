@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -86,6 +87,15 @@ func (f *Freshness) same(ctx context.Context, namespace string, kind schema.Grou
 		}
 	}
 	return true, nil
+}
+
+// Exists says whether there is a Rollout, as the API server tells.
+func (f *Freshness) Exists(ctx context.Context, key client.ObjectKey) (bool, error) {
+	err := f.live.Get(ctx, key, &v1alpha1.Rollout{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Pending says whether a decision has no outcome yet. The API server is asked, each time: they are few, and to act on one again

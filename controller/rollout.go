@@ -77,7 +77,10 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (re
 	if err := r.Client.Get(ctx, req.NamespacedName, obj); err != nil {
 		r.Monitor.Forget(req.String())
 		r.Freshness.Forget(req.String())
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+		if apierrors.IsNotFound(err) {
+			err = r.disown(ctx, req.NamespacedName)
+		}
+		return ctrl.Result{}, err
 	}
 	before := obj.DeepCopy()
 	defer func() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -27,22 +28,24 @@ const (
 	byRollout = "spec.rollout"
 	// decisionLimit is how many decisions with an outcome are kept for each Rollout.
 	decisionLimit = 20
+	// decisionsAtOnce is how many are looked at in one reconciliation: people make few.
+	decisionsAtOnce = 32
 )
 
-// observeDecisions gathers what people decided about a Rollout and was not acted on yet.
+// observeDecisions gathers what people decided about a Rollout and was not acted on yet: the oldest, and aborts before all others, if
+// there are very many.
 func (r *RolloutReconciler) observeDecisions(ctx context.Context, obj *v1alpha1.Rollout, o *observation) error {
-	list := &v1alpha1.DecisionList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(obj.Namespace), client.MatchingFields{byRollout: obj.Name}, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing the decisions: %w", err)
+	waiting, err := r.decisions(ctx, client.ObjectKeyFromObject(obj), o)
+	if err != nil || len(waiting) == 0 {
+		return err
 	}
-	slices.SortFunc(list.Items, func(a, b v1alpha1.Decision) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
-	})
-	for i := range list.Items {
-		d := &list.Items[i]
-		if d.Status.Outcome != "" {
-			o.settled = append(o.settled, d)
-			continue
+	guard, err := r.guard(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range waiting {
+		if ofAnother(d, obj) {
+			continue // It goes with the Rollout of that name which it was about.
 		}
 		pending, err := r.Freshness.Pending(ctx, d)
 		if err != nil {
@@ -50,39 +53,133 @@ func (r *RolloutReconciler) observeDecisions(ctx context.Context, obj *v1alpha1.
 		}
 		if pending {
 			o.pending = append(o.pending, d)
-			o.snapshot.Decisions = append(o.snapshot.Decisions, rollout.Decision{Name: d.Name, DecisionSpec: d.Spec, At: d.CreationTimestamp.Time})
+			o.snapshot.Decisions = append(o.snapshot.Decisions, rollout.Decision{
+				Name: d.Name, DecisionSpec: d.Spec, At: d.CreationTimestamp.Time, Unchecked: guard.unchecked(d),
+			})
 		}
 	}
-	if len(o.pending) == 0 {
-		return nil
-	}
-	var err error
-	o.snapshot.Unguarded, err = r.unguarded(ctx)
-	return err
+	return nil
 }
 
-// unguarded says why the cluster has not checked who made a decision; empty when it has.
-func (r *RolloutReconciler) unguarded(ctx context.Context) (string, error) {
-	const remedy = ": install it with Weighlock's manifests, and decide again"
+// decisions lists those without an outcome, as many as are worked on at once, and notes the others.
+func (r *RolloutReconciler) decisions(ctx context.Context, key client.ObjectKey, o *observation) ([]*v1alpha1.Decision, error) {
+	list := &v1alpha1.DecisionList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(key.Namespace), client.MatchingFields{byRollout: key.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the decisions: %w", err)
+	}
+	slices.SortFunc(list.Items, func(a, b v1alpha1.Decision) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+	var waiting []*v1alpha1.Decision
+	for i := range list.Items {
+		if d := &list.Items[i]; d.Status.Outcome == "" {
+			waiting = append(waiting, d)
+		} else {
+			o.settled = append(o.settled, d)
+		}
+	}
+	if len(waiting) > decisionsAtOnce {
+		slices.SortStableFunc(waiting, func(a, b *v1alpha1.Decision) int {
+			return cmp.Compare(urgency(a.Spec.Verb), urgency(b.Spec.Verb))
+		})
+		waiting = waiting[:decisionsAtOnce]
+	}
+	return waiting, nil
+}
+
+// urgency orders verbs: what lowers risk comes first.
+func urgency(verb v1alpha1.DecisionVerb) int {
+	switch verb { //nolint:exhaustive // All others can wait.
+	case v1alpha1.VerbAbort:
+		return 0
+	case v1alpha1.VerbPause:
+		return 1
+	default:
+		return 2
+	}
+}
+
+// ofAnother says that a decision belongs to a Rollout which had that name before.
+func ofAnother(d *v1alpha1.Decision, obj *v1alpha1.Rollout) bool {
+	return slices.ContainsFunc(d.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.Kind == "Rollout" && ref.UID != obj.UID })
+}
+
+// guard is what checks, in the cluster, who decides.
+type guard struct {
+	// missing says why nothing does; empty when something does, which is so since then.
+	missing string
+	since   time.Time
+}
+
+// unchecked says why nothing has checked who made a decision; empty when something has.
+func (g guard) unchecked(d *v1alpha1.Decision) string {
+	switch {
+	case g.missing != "":
+		return g.missing + ": install it with Weighlock's manifests, and decide again"
+	case d.CreationTimestamp.Time.Before(g.since):
+		return "the decision is older than the ValidatingAdmissionPolicy " + DecisionPolicy + ", or its binding: decide again"
+	default:
+		return ""
+	}
+}
+
+// guard looks whether the policy is there, with a binding that denies, everywhere.
+func (r *RolloutReconciler) guard(ctx context.Context) (guard, error) {
 	policy := &admissionv1.ValidatingAdmissionPolicy{}
 	err := r.Client.Get(ctx, client.ObjectKey{Name: DecisionPolicy}, policy)
 	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
-		return "the ValidatingAdmissionPolicy " + DecisionPolicy + " is not in the cluster" + remedy, nil
+		return guard{missing: "the ValidatingAdmissionPolicy " + DecisionPolicy + " is not in the cluster"}, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("asking for the admission policy: %w", err)
+		return guard{}, fmt.Errorf("asking for the admission policy: %w", err)
+	}
+	if failure := policy.Spec.FailurePolicy; failure != nil && *failure != admissionv1.Fail {
+		return guard{missing: "the ValidatingAdmissionPolicy " + DecisionPolicy + " lets pass what it can't check (failurePolicy)"}, nil
 	}
 	bindings := &admissionv1.ValidatingAdmissionPolicyBindingList{}
 	if err := r.Client.List(ctx, bindings); err != nil {
-		return "", fmt.Errorf("listing the bindings of admission policies: %w", err)
+		return guard{}, fmt.Errorf("listing the bindings of admission policies: %w", err)
 	}
+	found := guard{missing: "the ValidatingAdmissionPolicy " + DecisionPolicy + " has no binding that denies, and in all namespaces"}
 	for i := range bindings.Items {
-		spec := bindings.Items[i].Spec
-		if spec.PolicyName == DecisionPolicy && slices.Contains(spec.ValidationActions, admissionv1.Deny) {
-			return "", nil
+		binding := &bindings.Items[i]
+		everywhere := binding.Spec.MatchResources == nil && binding.Spec.ParamRef == nil
+		if binding.Spec.PolicyName != DecisionPolicy || !everywhere || !slices.Contains(binding.Spec.ValidationActions, admissionv1.Deny) {
+			continue
+		}
+		since := binding.CreationTimestamp.Time
+		if since.Before(policy.CreationTimestamp.Time) {
+			since = policy.CreationTimestamp.Time
+		}
+		if found.missing != "" || since.Before(found.since) {
+			found = guard{since: since}
 		}
 	}
-	return "the ValidatingAdmissionPolicy " + DecisionPolicy + " has no binding that denies" + remedy, nil
+	return found, nil
+}
+
+// disown rejects what was decided about a Rollout that doesn't exist: it must not lie in wait for one of that name.
+func (r *RolloutReconciler) disown(ctx context.Context, key client.ObjectKey) error {
+	o := &observation{}
+	waiting, err := r.decisions(ctx, key, o)
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	// Another Weighlock may look after that Rollout, or the caches lag.
+	if exists, err := r.Freshness.Exists(ctx, key); err != nil || exists {
+		return err
+	}
+	for _, d := range waiting {
+		after := d.DeepCopy()
+		now := metav1.NewTime(r.Clock.Now())
+		after.Status = v1alpha1.DecisionStatus{Outcome: v1alpha1.DecisionRejected, At: &now, Message: fmt.Sprintf("there is no Rollout %s in namespace %s", key.Name, key.Namespace)}
+		err := r.Client.Status().Patch(ctx, after, client.MergeFrom(d), client.FieldOwner(v1alpha1.FieldManager))
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("rejecting decision %s: %w", d.Name, err)
+		}
+	}
+	r.prune(ctx, o)
+	return nil
 }
 
 // settle reports what became of a decision. One that was made by hand becomes the Rollout's, so that it goes with it.

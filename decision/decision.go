@@ -34,7 +34,7 @@ func New(rollout *v1alpha1.Rollout, verb v1alpha1.DecisionVerb, by Author, reaso
 			}},
 		},
 		Spec: v1alpha1.DecisionSpec{
-			Rollout: rollout.Name, Verb: verb, Reason: reason, Actor: by.Actor, Groups: by.Groups, Person: by.Person, Via: by.Via,
+			Rollout: rollout.Name, Generation: rollout.Generation, Verb: verb, Reason: reason, Actor: by.Actor, Groups: by.Groups, Person: by.Person, Via: by.Via,
 		},
 	}
 	if candidate := rollout.Status.Candidate; candidate != nil {

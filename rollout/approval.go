@@ -33,9 +33,12 @@ func (v *view) approve(d Decision, word Word) {
 	}
 	given = append(given, word)
 	h.progress.Approvals = given
-	tally := fmt.Sprintf("%d of %d", count(given), quorum(gate))
-	if count(given) > quorum(gate) {
-		tally = fmt.Sprintf("%d, and %d needed", count(given), quorum(gate))
+	got, hint := count(given)
+	tally := fmt.Sprintf("%d of %d", got, quorum(gate))
+	if got > quorum(gate) {
+		tally = fmt.Sprintf("%d, and %d needed", got, quorum(gate))
+	} else if got < quorum(gate) {
+		tally += hint
 	}
 	h.take(d, v1alpha1.ReasonApproved, "step %s of %s is approved %s (%s)", position, d.Revision, d.by(), tally)
 }
@@ -87,19 +90,27 @@ func (w Word) who() string {
 	return w.Actor
 }
 
+// apart tells people why some approvals are not added up; empty where all are.
+const apart = "; members of Slack count apart from users, unless slack.people of Weighlock's configuration says who they are"
+
 // count is how many different people gave approvals. Who is known only by a name of Slack may be any of those who are known by
-// their user's name, so both kinds are not added up.
-func count(given []Word) int {
-	users, members := map[string]bool{}, map[string]bool{}
+// their user's name, so both kinds are not added up; hint says so where it matters.
+func count(given []Word) (n int, hint string) {
+	users, members, unknown := map[string]bool{}, map[string]bool{}, false
 	for _, word := range given {
 		if strings.HasPrefix(word.Actor, member) {
 			members[word.Actor] = true
 		}
 		if who := word.who(); !strings.HasPrefix(who, member) {
 			users[who] = true
+		} else {
+			unknown = true
 		}
 	}
-	return max(len(users), len(members))
+	if n = max(len(users), len(members)); unknown && len(users) > 0 {
+		hint = apart
+	}
+	return n, hint
 }
 
 func quorum(gate *v1alpha1.Approval) int { return max(int(gate.Quorum), 1) }
@@ -107,7 +118,8 @@ func quorum(gate *v1alpha1.Approval) int { return max(int(gate.Quorum), 1) }
 // approvalGate is the gate that people open.
 func (v *view) approvalGate(p *Plan, approval *v1alpha1.Approval) gate {
 	given := v.approvals(p, approval)
-	got, want := count(given), quorum(approval)
+	got, hint := count(given)
+	want := quorum(approval)
 	g := gate{name: "approval", reason: v1alpha1.ReasonApprovalNeeded, open: got >= want}
 	var names []string
 	for _, word := range given {
@@ -120,7 +132,7 @@ func (v *view) approvalGate(p *Plan, approval *v1alpha1.Approval) gate {
 	case want == 1:
 		g.missing = "a person's approval"
 	default:
-		g.missing = fmt.Sprintf("the approval of %d people (%d so far)", want, got)
+		g.missing = fmt.Sprintf("the approval of %d people (%d so far%s)", want, got, hint)
 		g.detail = said
 	}
 	if len(approval.Approvers) > 0 && !g.open {

@@ -130,6 +130,7 @@ func (w *world) checkNote(a rollout.Note) {
 	}
 	was, now := w.route.progress, a.Progress
 	was.Approvals, was.Paused, was.Hastened, was.Decided = now.Approvals, now.Paused, now.Hastened, now.Decided
+	was.Rested = now.Rested
 	if !reflect.DeepEqual(was, now) {
 		w.violated("a note changes progress from %s to %s", was, now)
 	}

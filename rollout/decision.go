@@ -17,6 +17,8 @@ type Decision struct {
 	v1alpha1.DecisionSpec
 	// At is when it was said.
 	At time.Time
+	// Unchecked says why nobody has checked who said it; empty when the cluster has.
+	Unchecked string
 }
 
 // by tells people who said it, through what and why.
@@ -115,8 +117,8 @@ func (v *view) hear() {
 	}
 	for _, d := range v.Decisions {
 		switch {
-		case v.Unguarded != "":
-			h.refuse(d, v1alpha1.DecisionRejected, "nothing has checked who decided: %s", v.Unguarded)
+		case d.Unchecked != "":
+			h.refuse(d, v1alpha1.DecisionRejected, "nothing has checked who decided: %s", d.Unchecked)
 		case v.acts(d):
 			return
 		case slices.Contains(v.progress.Decided, d.Name):
@@ -163,6 +165,8 @@ func (v *view) listen(d Decision) {
 			h.refuse(d, v1alpha1.DecisionSuperseded, "%s is not paused", d.Revision)
 			return
 		}
+		// The deadline's clock stood still meanwhile.
+		h.progress.Rested += max(0, v.now.Sub(later(h.progress.Paused.At, v.Route.TakenAt)))
 		h.progress.Paused = nil
 		h.take(d, v1alpha1.ReasonResumed, "%s is resumed %s", d.Revision, d.by())
 	case v1alpha1.VerbPromote:
@@ -193,6 +197,8 @@ func (v *view) stale(d Decision) string {
 		return "no rollout is under way"
 	case trial != d.Revision:
 		return fmt.Sprintf("the candidate is %s by now, and not %s", trial, d.Revision)
+	case d.Verb == v1alpha1.VerbApprove && d.Generation != 0 && d.Generation != v.Generation:
+		return "the Rollout's spec was changed since: look at it again"
 	case d.Step == nil || d.Full || (d.Verb != v1alpha1.VerbApprove && d.Verb != v1alpha1.VerbPromote):
 		return ""
 	case v.progress.Phase != PhaseStep:
@@ -204,6 +210,13 @@ func (v *view) stale(d Decision) string {
 	default:
 		return ""
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // trial is the revision that is tried: in a step, or on its way to the first; empty when there is none.

@@ -92,6 +92,7 @@ func TestApprove_IsRefusedWithTheReason(t *testing.T) {
 		"a step ahead":       {actor: "alice", change: []func(*rollout.Decision){of(1)}, outcome: v1alpha1.DecisionSuperseded, says: "step 2/2 is not reached yet: it is in step 1/2"},
 		"no approver":        {actor: "bob", outcome: v1alpha1.DecisionRejected, says: "bob is none of the approvers of step 1/2: user alice, group leads, user slack:U1"},
 		"another group":      {actor: "bob", change: []func(*rollout.Decision){as("", "devs")}, outcome: v1alpha1.DecisionRejected, says: "bob is none of the approvers"},
+		"another spec":       {actor: "alice", change: []func(*rollout.Decision){func(d *rollout.Decision) { d.Generation = 2 }}, outcome: v1alpha1.DecisionSuperseded, says: "the Rollout's spec was changed since"},
 		"a group":            {actor: "bob", change: []func(*rollout.Decision){as("", "leads")}, outcome: v1alpha1.DecisionApplied, says: "approved by bob"},
 		"a member":           {actor: "slack:U1", outcome: v1alpha1.DecisionApplied, says: "approved by slack:U1"},
 		"a member's person":  {actor: "slack:U2", change: []func(*rollout.Decision){as("alice")}, outcome: v1alpha1.DecisionApplied, says: "approved by slack:U2 (alice)"},
@@ -226,6 +227,25 @@ func TestPause_KeepsTheRolloutWhereItIs(t *testing.T) {
 	}
 }
 
+func TestPause_StopsTheDeadlinesClock(t *testing.T) {
+	t.Parallel()
+	spec := canary()
+	spec.Steps[0].Deadline, spec.Steps[0].OnDeadline = duration(time.Minute), v1alpha1.DeadlineRollback
+	w := inStep(t, spec)
+	w.thin["b"] = true
+	w.decide(v1alpha1.VerbPause, "alice")
+	w.run(300)
+	w.decide(v1alpha1.VerbResume, "alice")
+	w.run(50)
+	if w.route.progress.Phase != rollout.PhaseStep {
+		t.Fatalf("it is at %s", w.route.progress)
+	}
+	w.run(20)
+	if w.route.progress.Phase != rollout.PhaseRolledBack {
+		t.Errorf("it is at %s", w.route.progress)
+	}
+}
+
 func TestPause_KeepsABadCandidateFromNothing(t *testing.T) {
 	t.Parallel()
 	w := inStep(t, canary())
@@ -333,9 +353,9 @@ func TestDecisions_AreRejectedWhereNothingChecksThem(t *testing.T) {
 	w := inStep(t, canary())
 	w.decide(v1alpha1.VerbAbort, "alice")
 	s := w.snapshot()
-	s.Unguarded = "the policy is not there"
+	s.Decisions[0].Unchecked = "the policy is not there"
 	for _, action := range rollout.PlanFor(s, w.now).Actions {
-		if settled, is := action.(rollout.Settle); is && settled.Outcome == v1alpha1.DecisionRejected && strings.Contains(settled.Message, s.Unguarded) {
+		if settled, is := action.(rollout.Settle); is && settled.Outcome == v1alpha1.DecisionRejected && strings.Contains(settled.Message, s.Decisions[0].Unchecked) {
 			return
 		}
 	}

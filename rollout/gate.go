@@ -115,7 +115,12 @@ func (v *view) proceeds(step v1alpha1.Step) bool {
 	return step.OnDeadline == v1alpha1.DeadlineProceed && v.deadlineOver(step)
 }
 
+// due is when the deadline of the present step is over.
+func (v *view) due(step v1alpha1.Step) time.Time {
+	return v.Route.TakenAt.Add(step.Deadline.Duration + v.progress.Rested)
+}
+
 // deadlineOver says whether the step has a deadline, and is past it.
 func (v *view) deadlineOver(step v1alpha1.Step) bool {
-	return step.Deadline != nil && v.Route.Taken && !v.now.Before(v.Route.TakenAt.Add(step.Deadline.Duration))
+	return step.Deadline != nil && v.Route.Taken && !v.now.Before(v.due(step))
 }

@@ -68,7 +68,8 @@ func (v *view) gateStatus() []v1alpha1.GateStatus {
 
 func (v *view) approvalStatus(approval *v1alpha1.Approval) *v1alpha1.ApprovalStatus {
 	given := v.approvals(&Plan{}, approval)
-	status := &v1alpha1.ApprovalStatus{Quorum: int32(quorum(approval)), Count: int32(count(given))} //nolint:gosec // both are small.
+	got, _ := count(given)
+	status := &v1alpha1.ApprovalStatus{Quorum: int32(quorum(approval)), Count: int32(got)} //nolint:gosec // both are small.
 	for _, word := range given {
 		status.Given = append(status.Given, word.voice())
 	}

@@ -37,8 +37,6 @@ type Snapshot struct {
 	Obstacle *workload.Problem
 	// Decisions that have no outcome yet, oldest first.
 	Decisions []Decision
-	// Unguarded says why nobody has checked who made them; empty when the cluster does.
-	Unguarded string
 }
 
 // Route is what the cluster holds of the route.
@@ -106,6 +104,8 @@ type Progress struct {
 	// that they name.
 	Paused   *Word `json:"paused,omitempty"`
 	Hastened *Word `json:"hastened,omitempty"`
+	// Rested is how long the present step was paused, up to the end of the last pause: the deadline's clock stood still.
+	Rested time.Duration `json:"rested,omitempty"`
 	// Decided are the names of decisions that are part of this, and whose outcome may not be reported yet.
 	Decided []string `json:"decided,omitempty"`
 	// Seen are the states of the Rollout and its workload that were looked at. A plan is not made from an older one:

@@ -159,7 +159,7 @@ func (v *view) waitFor(p *Plan, index int, step v1alpha1.Step, closed []gate) *P
 	if len(closed) > 0 {
 		p.Reason = closed[0].reason
 	}
-	if step.Deadline != nil && v.reached(p, v.Route.TakenAt.Add(step.Deadline.Duration)) {
+	if step.Deadline != nil && v.reached(p, v.due(step)) {
 		p.Status.State, p.Reason = v1alpha1.StatePaused, v1alpha1.ReasonDeadlineOver
 		p.Why = fmt.Sprintf("step %s is past its deadline of %s, and waits for %s", v.position(index), step.Deadline.Duration, waits)
 	}

@@ -103,6 +103,12 @@ type DecisionSpec struct {
 	// +optional
 	Step *int32 `json:"step,omitempty"`
 
+	// generation of the Rollout that was looked at (metadata.generation). An approval of another spec than the present is superseded. Where it
+	// is left out, that isn't checked.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+
 	// full promotes past all steps that are left, and not to the next one only.
 	// +optional
 	Full bool `json:"full,omitempty"`

@@ -343,6 +343,10 @@ type Prompt struct {
 	// +required
 	Step int32 `json:"step"`
 
+	// generation of the Rollout's spec that it asks about.
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+
 	// closed says that it asks no more.
 	// +optional
 	Closed bool `json:"closed,omitempty"`
