@@ -97,9 +97,9 @@ func TestStatus_WaitsForTheVersionThatIsMeant(t *testing.T) {
 	namespace := newNamespace(t)
 	r := makeRollout(t, namespace, "checkout", resting("checkout"))
 	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
-	commit := me.start(t, "status", "checkout", "--for=promoted", "--commit", "c0ffee")
+	commit := me.start(t, "status", "checkout", "--for=promoted", "--commit", "c0ffee0")
 	revision := me.start(t, "status", "checkout", "--for=promoted", "--revision", "newrev")
-	commit.expect(t, "checkout: commit c0ffee is not under way yet")
+	commit.expect(t, "checkout: commit c0ffee0 is not under way yet")
 	revision.expect(t, "checkout: revision newrev is not under way yet")
 	setStatus(t, r, tried)
 	for _, call := range []*called{commit, revision} {
@@ -137,6 +137,12 @@ func TestStatus_RefusesWhatItCannotWaitFor(t *testing.T) {
 	namespace := newNamespace(t)
 	makeRollout(t, namespace, "checkout", resting("checkout"))
 	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
+	// As when a script's variable isn't set.
+	for _, flag := range []string{"--commit", "--revision", "--for"} {
+		me.run(t, "status", "--for=promoted", flag+"=").want(t, 2, flag+" is empty")
+	}
+	me.run(t, "approve", "--revision=").want(t, 2, "--revision is empty")
+	me.run(t, "status", "--for=promoted", "--commit=c0ff").want(t, 2, "--commit c0ff is too short")
 	me.run(t, "status", "--for=happiness").want(t, 2, "--for=happiness is unknown", "promoted, healthy, approval or step=N")
 	me.run(t, "status", "--for=step").want(t, 2, "--for=step is unknown")
 	me.run(t, "status", "--for=step=3").want(t, 2, "has no step \"3\"")

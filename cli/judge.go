@@ -90,7 +90,7 @@ func (j *judge) means(r *v1alpha1.RevisionStatus) bool {
 	if j.revision == "" && j.commit == "" {
 		return false
 	}
-	return strings.HasPrefix(r.Revision, j.revision) && strings.HasPrefix(r.Commit, j.commit)
+	return (j.revision == "" || isNamed(r, j.revision)) && (j.commit == "" || isCommit(r, j.commit))
 }
 
 // behind says why the status doesn't tell of the newest version yet; empty where it does.

@@ -62,7 +62,7 @@ NAME is a Rollout of the namespace, also written rollout/NAME. Where a namespace
 		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl weighlock"},
 		Args:              noCommand,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: func(*cobra.Command, []string) error { return s.checkColour() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return errors.Join(s.checkColour(), noneEmpty(cmd)) },
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 	}
@@ -94,6 +94,20 @@ NAME is a Rollout of the namespace, also written rollout/NAME. Where a namespace
 	}
 	prepare(root)
 	return root
+}
+
+// narrowing are the flags that narrow down what a command is about.
+var narrowing = []string{"revision", "commit", "step", "for"}
+
+// noneEmpty refuses a narrowing flag that is given, but empty: a variable of a script is not set, and the command would be about more
+// than is meant.
+func noneEmpty(cmd *cobra.Command) error {
+	for _, name := range narrowing {
+		if flag := cmd.Flags().Lookup(name); flag != nil && flag.Changed && flag.Value.String() == "" {
+			return usagef("--%s is empty: give it a value, or leave it out", name)
+		}
+	}
+	return nil
 }
 
 // The groups of commands, in help.

@@ -98,6 +98,8 @@ func (a *asking) check() error {
 	switch {
 	case isStep && (what != goalStep || step == ""), !isStep && !slices.Contains(known, what):
 		return usagef("--for=%s is unknown: it is promoted, healthy, approval or step=N", a.wanted)
+	case a.goal.commit != "" && len(a.goal.commit) < shortestCommit:
+		return usagef("--commit %s is too short to be sure: give %d characters of it or more", a.goal.commit, shortestCommit)
 	case a.timeout < 0:
 		return usagef("--timeout %s is below zero", a.timeout)
 	case a.timeout > 0 && what == "":
