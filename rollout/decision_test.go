@@ -246,6 +246,23 @@ func TestPause_StopsTheDeadlinesClock(t *testing.T) {
 	}
 }
 
+func TestPause_OutlivesThatTheWorkloadIsScaledToZero(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string]*world{"in a step": inStep(t, canary()), "while it starts": adoptedWorld(canary())} {
+		w.commit("b")
+		w.step(100)
+		w.decide(v1alpha1.VerbPause, "alice")
+		w.run(20)
+		w.scale(0)
+		w.run(60)
+		w.scale(3)
+		w.run(60)
+		if p := w.route.progress; p.Incumbent != "a" || p.Paused == nil || len(w.violations) > 0 {
+			t.Errorf("%s: it is at %s, %v", name, p, w.violations)
+		}
+	}
+}
+
 func TestPause_KeepsABadCandidateFromNothing(t *testing.T) {
 	t.Parallel()
 	w := inStep(t, canary())

@@ -9,8 +9,15 @@ func atZero(v *view) *Plan {
 	case v.Workload.Replicas > 0 || v.want == v.progress.Incumbent:
 		return nil
 	case v.stays() && v.progress.Phase == PhaseStep:
-		// Scaled up again, its copy would have traffic before it has pods.
-		return v.withdraw(v1alpha1.ReasonWithdrawnAtZero, "the workload has no pods: "+v.want+" starts anew when it has")
+		// Scaled up again, its copy would have traffic before it has pods. Who paused it still does.
+		p := v.withdraw(v1alpha1.ReasonWithdrawnAtZero, "the workload has no pods: "+v.want+" starts anew when it has")
+		for i, action := range p.Actions {
+			if route, is := action.(SetRoute); is {
+				route.Progress.Paused = v.paused()
+				p.Actions[i] = route
+			}
+		}
+		return p
 	case v.stays():
 		return nil
 	}
@@ -25,7 +32,7 @@ func atZero(v *view) *Plan {
 
 // stays says that the workload must not roll to its template, whatever happens.
 func (v *view) stays() bool {
-	return v.failed(v.want) != "" || v.Spec.Suspend
+	return v.failed(v.want) != "" || v.Spec.Suspend || v.paused() != nil
 }
 
 // takeAsItIs makes the workload's template the incumbent without steps. Route says how that is told.
