@@ -189,13 +189,14 @@ func (c *camera) page(ctx context.Context, name string, by slack.Member) error {
 	if err != nil {
 		return err
 	}
+	whole := filepath.Join(profile, name+".png")
 	cmd := exec.CommandContext(ctx, c.browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--user-data-dir="+profile,
-		"--window-size=860,1000", "--virtual-time-budget=2500", "--screenshot="+filepath.Join(c.folder, name+".png"), address.SlackURL+"/?as="+by.ID)
+		"--window-size=860,2600", "--virtual-time-budget=2500", "--screenshot="+whole, address.SlackURL+"/?still&as="+by.ID)
 	cmd.Env = append(os.Environ(), "HOME="+profile)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("take a picture of the page: %w: %s", err, output)
 	}
-	return nil
+	return c.trim(whole, name+".png")
 }
 
 func (c *camera) write(name string, content []byte) error {

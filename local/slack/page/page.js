@@ -8,6 +8,9 @@ const make = (tag, attributes = {}, ...children) => {
 let state = { members: [], messages: [], views: [], trouble: {} };
 let shown = '';
 let open = '';
+// A page for pictures shows all from its top.
+const still = new URLSearchParams(location.search).has('still');
+document.body.classList.toggle('still', still);
 
 const post = async (what, body) => {
   const reply = await fetch('control/' + what, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
@@ -117,7 +120,7 @@ const draw = () => {
     return [article(root), make('div', { className: 'thread' }, make('div', { className: 'count' }, replies.length + (replies.length > 1 ? ' replies' : ' reply')), ...replies.map(article))];
   }));
   if (!roots.length) main.append(make('p', { className: 'empty' }, 'Nothing was said here yet.'));
-  if (atEnd) window.scrollTo(0, document.body.scrollHeight);
+  if (atEnd && !still) window.scrollTo(0, document.body.scrollHeight);
 };
 
 const input = (view, b) => {
