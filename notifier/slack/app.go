@@ -6,7 +6,6 @@ package slack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -15,8 +14,10 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	slackapi "github.com/slack-go/slack"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
@@ -72,8 +73,8 @@ type App struct {
 	home     workspace
 	// stopping is closed when the app is to end.
 	stopping chan struct{}
-	// prod has a Rollout looked at again.
-	prod func(client.ObjectKey)
+	// queue has Rollouts looked at; nil where this replica doesn't.
+	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
 
 const (
@@ -92,9 +93,9 @@ func New(o Options) (*App, error) {
 		return nil, err
 	}
 	a := &App{
-		o: o, measures: m, http: &http.Client{Timeout: callTimeout}, working: make(chan struct{}, mostClicks),
+		o: o, measures: m, http: newClient(), working: make(chan struct{}, mostClicks),
 		threads: map[threadKey]told{}, shown: map[string]shown{}, doubtful: map[string]time.Time{},
-		prod: func(client.ObjectKey) {}, stopping: make(chan struct{}),
+		stopping: make(chan struct{}),
 	}
 	a.members.known = map[string]group{}
 	a.replays.seen = map[string]time.Time{}
@@ -135,55 +136,4 @@ func (a *App) call(ctx context.Context, method string, do func(context.Context, 
 		return &callError{method: method, err: err}
 	}
 	return nil
-}
-
-// workspace is where the app is installed.
-type workspace struct {
-	// token by which that was found out.
-	token string
-	// team is the workspace's id, and enterprise that of the organisation which it is in; empty where it is in none.
-	team, enterprise string
-}
-
-// has says whether somebody who is at home in a team, and acts in one, is of the workspace.
-func (w workspace) has(home, acts string) bool {
-	if acts != "" && acts != w.team && (w.enterprise == "" || acts != w.enterprise) {
-		return false
-	}
-	if home == "" {
-		return acts != ""
-	}
-	return home == w.team || (w.enterprise != "" && home == w.enterprise)
-}
-
-// workspace asks Slack where the app is installed, once for each token.
-func (a *App) workspace(ctx context.Context) (workspace, error) {
-	token, err := a.o.BotToken()
-	if err != nil {
-		return workspace{}, fmt.Errorf("reading the bot token: %w", err)
-	}
-	a.mu.Lock()
-	known := a.home
-	a.mu.Unlock()
-	if known.team != "" && known.token == token {
-		return known, nil
-	}
-	known = workspace{token: token}
-	err = a.call(ctx, "auth.test", func(ctx context.Context, api *slackapi.Client) error {
-		answer, err := api.AuthTestContext(ctx)
-		if err == nil {
-			known.team, known.enterprise = answer.TeamID, answer.EnterpriseID
-		}
-		return err
-	})
-	if err != nil {
-		return workspace{}, err
-	}
-	if known.team == "" {
-		return workspace{}, errors.New("asking Slack for its workspace: it doesn't tell")
-	}
-	a.mu.Lock()
-	a.home = known
-	a.mu.Unlock()
-	return known, nil
 }

@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,9 +40,11 @@ type click struct {
 	prompt, user string
 	// home is the team that the member is of, and team the one in which it was clicked; empty where Slack doesn't say.
 	home, team string
-	// channel and thread in which it was done; empty for a modal.
-	channel, thread string
+	// channel in which it was done; empty for a modal.
+	channel         string
 	trigger, reason string
+	// id is that of the click, or of the modal: another click has another one.
+	id string
 	// asked says that the reason was asked for: a modal was sent off.
 	asked bool
 }
@@ -61,17 +64,13 @@ func readCallback(callback *slackapi.InteractionCallback) (click, error) {
 	c := click{
 		user: callback.User.ID, home: callback.User.TeamID, team: callback.Team.ID, channel: callback.Channel.ID, trigger: callback.TriggerID,
 	}
-	c.thread = callback.Message.ThreadTimestamp
-	if c.thread == "" {
-		c.thread = callback.Container.ThreadTs
-	}
 	switch callback.Type { //nolint:exhaustive // All else isn't asked for.
 	case slackapi.InteractionTypeBlockActions:
 		if len(callback.ActionCallback.BlockActions) != 1 || callback.ActionCallback.BlockActions[0] == nil {
 			return c, errNotOurs
 		}
 		action := callback.ActionCallback.BlockActions[0]
-		c.prompt = action.Value
+		c.prompt, c.id = action.Value, cmp.Or(action.ActionTs, callback.ActionTs)
 		switch action.ActionID {
 		case actionApprove:
 			c.verb = v1alpha1.VerbApprove
@@ -84,7 +83,7 @@ func readCallback(callback *slackapi.InteractionCallback) (click, error) {
 		if callback.View.CallbackID != modalAbort {
 			return c, errNotOurs
 		}
-		c.verb, c.prompt, c.asked = v1alpha1.VerbAbort, callback.View.PrivateMetadata, true
+		c.verb, c.prompt, c.id, c.asked = v1alpha1.VerbAbort, callback.View.PrivateMetadata, callback.View.ID, true
 		if state := callback.View.State; state != nil {
 			c.reason = strings.TrimSpace(state.Values[blockReason][inputReason].Value)
 		}
@@ -120,7 +119,6 @@ func (a *App) act(ctx context.Context, c click) {
 		if c.channel == "" {
 			c.channel = thread.Channel
 		}
-		c.thread = thread.Timestamp
 		answer, err = a.decide(ctx, c, rollout, thread)
 	}
 	var refused *refusal
@@ -166,9 +164,10 @@ func (a *App) decide(ctx context.Context, c click, rollout *v1alpha1.Rollout, th
 		return "", &refusal{"You are a member of another workspace, so you can't decide here."}
 	}
 	prompt := thread.Prompt
-	if prompt.Closed || !about(prompt, rollout) {
+	asked := slices.ContainsFunc(a.o.Channels(rollout), func(c Channel) bool { return c.Sink == thread.Sink && c.ID == thread.Channel && c.Approvals })
+	if prompt.Closed || !asked || thread.Attempt != rollout.Status.Attempt || !about(prompt, rollout) {
 		a.prod(client.ObjectKeyFromObject(rollout))
-		return "", &refusal{fmt.Sprintf("That is superseded: step %d of %s is not what %s/%s waits at any more.", prompt.Step+1, prompt.Revision, rollout.Namespace, rollout.Name)}
+		return "", &refusal{fmt.Sprintf("That is superseded: step %d of %s is not what %s/%s asks about here any more.", prompt.Step+1, prompt.Revision, rollout.Namespace, rollout.Name)}
 	}
 	groups, err := a.may(ctx, rollout, prompt, c.verb, c.user)
 	if err != nil {
@@ -177,29 +176,38 @@ func (a *App) decide(ctx context.Context, c click, rollout *v1alpha1.Rollout, th
 	if c.verb == v1alpha1.VerbAbort && !c.asked {
 		return "", a.askWhy(ctx, c, rollout)
 	}
+	if c.verb == v1alpha1.VerbApprove && given(rollout, memberPrefix+c.user) {
+		return "", &refusal{"You have approved it already: " + approvals(rollout) + "."}
+	}
 	d := decision.New(rollout, c.verb, decision.Author{
 		Actor: memberPrefix + c.user, Groups: groups, Person: a.o.Person(c.user), Via: "slack",
 	}, c.reason)
-	d.Spec.Revision = prompt.Revision
+	d.Spec.Revision, d.Spec.Generation = prompt.Revision, prompt.Generation
 	if c.verb == v1alpha1.VerbApprove {
 		d.Spec.Step = new(prompt.Step)
 	}
-	if err := a.submit(ctx, d, rollout, prompt); err != nil {
+	if err := a.submit(ctx, d, c); err != nil {
 		return "", err
 	}
 	a.o.Log.Info("decided", "verb", c.verb, "user", c.user, "rollout", client.ObjectKeyFromObject(rollout), "decision", d.Name)
 	return a.outcome(ctx, d)
 }
 
-// mostAgain is how often somebody may answer the same prompt, where the answers before don't count any more.
-const mostAgain = 10
+// given says whether an approval of somebody counts.
+func given(rollout *v1alpha1.Rollout, actor string) bool {
+	approval := rollout.Status.Approval
+	return approval != nil && slices.ContainsFunc(approval.Given, func(v v1alpha1.Voice) bool { return v.Actor == actor })
+}
 
-// submit writes a decision. A click that comes twice makes the same decision. Another can be made once that has expired, or was voided.
-func (a *App) submit(ctx context.Context, d *v1alpha1.Decision, rollout *v1alpha1.Rollout, prompt *v1alpha1.Prompt) error {
+// mostNames are tried for a decision, where others have taken them.
+const mostNames = 5
+
+// submit writes a decision. The same click makes the same decision, however often it comes.
+func (a *App) submit(ctx context.Context, d *v1alpha1.Decision, c click) error {
 	d.GenerateName = ""
-	for n := range mostAgain {
-		seed := fmt.Sprintf("%s %s %d", prompt.ID, d.Spec.Actor, n)
-		d.Name, d.ResourceVersion = naming.Join(rollout.Name, string(d.Spec.Verb)+"-"+naming.Hash([]byte(seed), 10)), ""
+	for n := range mostNames {
+		seed := fmt.Sprintf("%s %s %s %d", c.prompt, c.user, c.id, n)
+		d.Name = naming.Join(d.Spec.Rollout, string(d.Spec.Verb)+"-"+naming.Hash([]byte(seed), 10))
 		err := a.o.Client.Create(ctx, d)
 		switch {
 		case err == nil:
@@ -210,28 +218,15 @@ func (a *App) submit(ctx context.Context, d *v1alpha1.Decision, rollout *v1alpha
 		case !apierrors.IsAlreadyExists(err):
 			return fmt.Errorf("making the decision: %w", err)
 		}
-		counts, err := a.counts(ctx, d, rollout)
-		if err != nil {
-			return err
+		before := &v1alpha1.Decision{}
+		if err := a.o.Live.Get(ctx, client.ObjectKeyFromObject(d), before); err != nil {
+			return fmt.Errorf("reading the decision that was made before: %w", err)
 		}
-		if counts {
-			break
+		if before.Spec.Actor == d.Spec.Actor && before.Spec.Via == d.Spec.Via && before.Spec.Verb == d.Spec.Verb {
+			return &refusal{strings.TrimSpace("You have said so already. " + before.Status.Message)}
 		}
 	}
-	return &refusal{"You have said so already."}
-}
-
-// counts says whether the decision of that name is waiting, or still has effect.
-func (a *App) counts(ctx context.Context, d *v1alpha1.Decision, rollout *v1alpha1.Rollout) (bool, error) {
-	before := &v1alpha1.Decision{}
-	if err := a.o.Live.Get(ctx, client.ObjectKeyFromObject(d), before); err != nil {
-		return false, fmt.Errorf("reading the decision that was made before: %w", err)
-	}
-	if before.Spec.Verb != v1alpha1.VerbApprove || before.Status.Outcome != v1alpha1.DecisionApplied {
-		return true, nil
-	}
-	approval := rollout.Status.Approval
-	return approval == nil || slices.ContainsFunc(approval.Given, func(v v1alpha1.Voice) bool { return v.Actor == d.Spec.Actor }), nil
+	return errors.New("making the decision: others have taken its names")
 }
 
 // outcome waits for what becomes of a decision, and tells it.
@@ -278,15 +273,11 @@ func (a *App) askWhy(ctx context.Context, c click, rollout *v1alpha1.Rollout) er
 	})
 }
 
-// whisper tells one member something, in the thread.
+// whisper tells one member something, in the channel: in a thread it would not be seen by who clicked in the channel.
 func (a *App) whisper(ctx context.Context, c click, text string) {
-	text = notifier.Cut(text, mostText)
-	options := []slackapi.MsgOption{slackapi.MsgOptionText(memberNames.ReplaceAllString(escape(text), "<@$1>"), false)}
-	if c.thread != "" {
-		options = append(options, slackapi.MsgOptionTS(c.thread))
-	}
+	text = memberNames.ReplaceAllString(said(notifier.Cut(text, mostText)), "<@$1>")
 	err := a.call(ctx, "chat.postEphemeral", func(ctx context.Context, api *slackapi.Client) error {
-		_, err := api.PostEphemeralContext(ctx, c.channel, c.user, options...)
+		_, err := api.PostEphemeralContext(ctx, c.channel, c.user, slackapi.MsgOptionText(text, false))
 		return err
 	})
 	if err != nil {

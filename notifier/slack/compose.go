@@ -34,16 +34,17 @@ func escape(text string) string {
 
 // code is text as code: nothing in it is markup.
 func code(text string) string {
-	return "`" + strings.ReplaceAll(escape(text), "`", "'") + "`"
+	return "`" + strings.ReplaceAll(escape(strings.Join(strings.Fields(text), " ")), "`", "'") + "`"
 }
 
-// said is what others wrote, without their markup.
+// said is what others wrote, without their markup, and in one line: else it could look like one of ours.
 func said(text string) string {
-	return strings.NewReplacer("*", "∗", "_", "ˍ", "~", "∼", "`", "'").Replace(escape(text))
+	return strings.NewReplacer("*", "∗", "_", "ˍ", "~", "∼", "`", "'").Replace(escape(strings.Join(strings.Fields(text), " ")))
 }
 
 func markdown(text string) *slackapi.TextBlockObject {
-	return slackapi.NewTextBlockObject(slackapi.MarkdownType, notifier.Cut(text, mostText), false, false)
+	// Verbatim: Slack makes no links and mentions of what looks like some.
+	return slackapi.NewTextBlockObject(slackapi.MarkdownType, notifier.Cut(text, mostText), false, true)
 }
 
 func plain(text string) *slackapi.TextBlockObject {
@@ -60,7 +61,7 @@ func section(text string, fields ...*slackapi.TextBlockObject) slackapi.Block {
 func small(text string) slackapi.Block { return slackapi.NewContextBlock("", markdown(text)) }
 
 func field(name, value string) *slackapi.TextBlockObject {
-	return slackapi.NewTextBlockObject(slackapi.MarkdownType, notifier.Cut("*"+name+"*\n"+value, mostField), false, false)
+	return slackapi.NewTextBlockObject(slackapi.MarkdownType, notifier.Cut("*"+name+"*\n"+value, mostField), false, true)
 }
 
 // standing is what a rollout is doing: a sign, a word and a sentence.
@@ -79,6 +80,8 @@ func stands(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) standing {
 	}
 	promoted := serves == thread.Revision && serves != ""
 	switch {
+	case !rollout.DeletionTimestamp.IsZero():
+		return standing{":wastebasket:", "Over", "the Rollout is deleted", true}
 	case status.Attempt > thread.Attempt && promoted:
 		return standing{":white_check_mark:", "Promoted", "it serves all requests", true}
 	case status.Attempt > thread.Attempt && status.Candidate != nil && status.Candidate.Revision == thread.Revision:
@@ -97,7 +100,7 @@ func stands(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) standing {
 		return standing{":warning:", "Stalled", status.WaitingFor, false}
 	case v1alpha1.StateRollingBack:
 		return standing{":rewind:", "Rolling back", status.WaitingFor, false}
-	case v1alpha1.StateSuspended, v1alpha1.StateDeleting:
+	case v1alpha1.StateSuspended:
 		return standing{":double_vertical_bar:", string(status.State), status.WaitingFor, false}
 	case v1alpha1.StatePaused:
 		return standing{":double_vertical_bar:", "Paused", waits(status.WaitingFor), false}

@@ -10,17 +10,18 @@ import (
 	"github.com/weighlock/weighlock/notifier"
 )
 
-// asks says whether the present step waits for people to approve it.
+// asks says whether the present step waits for people to approve it, as far as the spec was looked at.
 func asks(rollout *v1alpha1.Rollout) bool {
 	status := &rollout.Status
 	return status.Approval != nil && status.Step != nil && status.Candidate != nil && status.Approval.Count < status.Approval.Quorum &&
-		rollout.DeletionTimestamp.IsZero()
+		status.ObservedGeneration == rollout.Generation && rollout.DeletionTimestamp.IsZero()
 }
 
-// about says whether a prompt is about the present step.
+// about says whether a prompt is about the present step, of the spec as it is.
 func about(prompt *v1alpha1.Prompt, rollout *v1alpha1.Rollout) bool {
 	status := &rollout.Status
-	return status.Step != nil && status.Candidate != nil && prompt.Step == status.Step.Index && prompt.Revision == status.Candidate.Revision
+	return status.Step != nil && status.Candidate != nil && prompt.Step == status.Step.Index &&
+		prompt.Revision == status.Candidate.Revision && prompt.Generation == rollout.Generation
 }
 
 // question is the message that asks for an approval.

@@ -6,11 +6,10 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -19,9 +18,6 @@ import (
 
 // byPrompt is the index of Rollouts by the ids of their prompts.
 const byPrompt = "status.threads.prompt.id"
-
-// prodded is how many Rollouts that are to be looked at again wait.
-const prodded = 256
 
 // SetupWithManager has the manager tell people of Rollouts as they change. It has a queue of its own: that Slack is slow, or away,
 // delays no rollout.
@@ -38,28 +34,51 @@ func (a *App) SetupWithManager(mgr ctrl.Manager, concurrent int) error {
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.Rollout{}, byPrompt, prompts); err != nil {
 		return fmt.Errorf("indexing Rollouts by prompt: %w", err)
 	}
-	again := make(chan event.GenericEvent, prodded)
-	a.prod = func(key client.ObjectKey) {
-		obj := &v1alpha1.Rollout{}
-		obj.Namespace, obj.Name = key.Namespace, key.Name
-		select {
-		case again <- event.GenericEvent{Object: obj}:
-		default:
-		}
-	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("slack").
 		For(&v1alpha1.Rollout{}).
-		WatchesRawSource(source.Channel(again, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.queue = queue
+			return nil
+		})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrent}).
 		Complete(reconcile.Func(a.reconcile))
+}
+
+// prod has a Rollout looked at again. Where another replica tells people, it has no effect.
+func (a *App) prod(rollout client.ObjectKey) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.queue != nil {
+		a.queue.Add(reconcile.Request{NamespacedName: rollout})
+	}
+}
+
+// Refresh has all Rollouts looked at again: the channels in which people are told may be others now. It doesn't wait for that.
+func (a *App) Refresh(ctx context.Context) error {
+	a.mu.Lock()
+	idle := a.queue == nil
+	a.mu.Unlock()
+	if idle {
+		return nil // It has not begun, or another replica does it.
+	}
+	list := &v1alpha1.RolloutList{}
+	if err := a.o.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing the Rollouts that people are told of: %w", err)
+	}
+	for i := range list.Items {
+		a.prod(client.ObjectKeyFromObject(&list.Items[i]))
+	}
+	return nil
 }
 
 // reconcile looks at one Rollout.
 func (a *App) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	rollout := &v1alpha1.Rollout{}
 	err := a.o.Client.Get(ctx, req.NamespacedName, rollout)
-	if apierrors.IsNotFound(err) || (err == nil && !rollout.DeletionTimestamp.IsZero()) {
+	if apierrors.IsNotFound(err) {
 		a.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}

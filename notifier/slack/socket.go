@@ -28,10 +28,11 @@ func (a *App) Socket(ctx context.Context) error {
 		if a.o.Clock.Since(began) > longestPause {
 			pause = firstPause
 		}
-		a.o.Log.Info("the connection to Slack has ended; trying again", "after", pause, "err", fmt.Sprint(explain(err)))
+		wait := max(pause, limited(err))
+		a.o.Log.Info("the connection to Slack has ended; trying again", "after", wait, "err", fmt.Sprint(explain(err)))
 		select {
 		case <-ctx.Done():
-		case <-a.o.Clock.After(pause):
+		case <-a.o.Clock.After(wait):
 		}
 		pause = min(2*pause, longestPause)
 	}
@@ -73,6 +74,12 @@ func (a *App) take(ctx context.Context, connection *socketmode.Client, event soc
 	switch event.Type { //nolint:exhaustive // All else isn't asked for.
 	case socketmode.EventTypeConnected:
 		a.o.Log.Info("connected to Slack")
+	case socketmode.EventTypeConnectionError:
+		// slack-go would try again itself, with pauses of up to five minutes.
+		if failed, is := event.Data.(*slackapi.ConnectionErrorEvent); is {
+			return unconnected(failed.ErrorObj)
+		}
+		return errors.New("connecting to Slack: it failed")
 	case socketmode.EventTypeInvalidAuth:
 		return errors.New("slack doesn't take the app token: set slack.appToken to one with the scope connections:write")
 	case socketmode.EventTypeInteractive:
@@ -87,6 +94,15 @@ func (a *App) take(ctx context.Context, connection *socketmode.Client, event soc
 		}
 	}
 	return nil
+}
+
+// unconnected is why there is no connection, without the address: that holds a ticket.
+func unconnected(err error) error {
+	status, _ := errors.AsType[slackapi.StatusCodeError](err)
+	if word(err) != "" || limited(err) > 0 || status.Code != 0 {
+		return &callError{method: "apps.connections.open", err: err}
+	}
+	return errors.New("connecting to Slack: it can't be reached")
 }
 
 // hear takes a click. Slack is answered first.

@@ -31,7 +31,34 @@ func (a *App) Sync(ctx context.Context, rollout *v1alpha1.Rollout) (again time.D
 		}
 		again = sooner(again, wait)
 	}
-	return again, errors.Join(errs...)
+	return again, errors.Join(append(errs, a.retire(ctx, rollout))...)
+}
+
+// retire closes what was asked in channels that don't follow a Rollout any more. Where Slack doesn't let it, nothing is lost: those
+// buttons have no effect.
+func (a *App) retire(ctx context.Context, rollout *v1alpha1.Rollout) error {
+	channels := a.channels(rollout)
+	for i := range rollout.Status.Threads {
+		thread := a.thread(rollout, rollout.Status.Threads[i].Sink)
+		follows := slices.ContainsFunc(channels, func(c Channel) bool { return c.Sink == thread.Sink })
+		if follows || thread.Prompt == nil || thread.Prompt.Closed {
+			continue
+		}
+		if err := a.drop(ctx, rollout, thread); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop closes the prompt of a thread whose channel is given up, if Slack lets it.
+func (a *App) drop(ctx context.Context, rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) error {
+	err := a.closePrompt(ctx, rollout, thread)
+	if _, is := errors.AsType[*callError](err); !is || thread.Prompt == nil {
+		return err
+	}
+	thread.Prompt.Closed = true
+	return a.keep(ctx, rollout, thread)
 }
 
 // sooner is the shorter of two waits, where zero is none.
@@ -81,7 +108,11 @@ func (a *App) bringUp(ctx context.Context, rollout *v1alpha1.Rollout, channel Ch
 func (a *App) current(ctx context.Context, rollout *v1alpha1.Rollout, channel Channel, begin bool) (*v1alpha1.Thread, error) {
 	thread := a.thread(rollout, channel.Sink)
 	if thread != nil && thread.Channel != channel.ID {
-		thread = nil // The sink is another channel now.
+		// The sink is another channel now.
+		if err := a.drop(ctx, rollout, thread); err != nil {
+			return nil, err
+		}
+		thread = nil
 	}
 	if thread != nil && thread.Attempt < rollout.Status.Attempt {
 		if !thread.Over {
@@ -171,7 +202,9 @@ func (a *App) syncPrompt(ctx context.Context, rollout *v1alpha1.Rollout, channel
 		if _, err := rand.Read(id); err != nil {
 			return 0, fmt.Errorf("making the id of a prompt: %w", err)
 		}
-		thread.Prompt = &v1alpha1.Prompt{ID: hex.EncodeToString(id), Revision: rollout.Status.Candidate.Revision, Step: rollout.Status.Step.Index}
+		thread.Prompt = &v1alpha1.Prompt{
+			ID: hex.EncodeToString(id), Revision: rollout.Status.Candidate.Revision, Step: rollout.Status.Step.Index, Generation: rollout.Generation,
+		}
 		// Kept before it is sent: a button that nobody knows would be of no use.
 		if err := a.keep(ctx, rollout, thread); err != nil {
 			return 0, err

@@ -66,7 +66,7 @@ func (a *App) keep(ctx context.Context, rollout *v1alpha1.Rollout, thread *v1alp
 			now.Status.Threads = append(a.room(now), *thread.DeepCopy())
 		}
 		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-		return a.o.Client.Status().Patch(ctx, now, patch, client.FieldOwner(v1alpha1.FieldManager))
+		return client.IgnoreNotFound(a.o.Client.Status().Patch(ctx, now, patch, client.FieldOwner(v1alpha1.FieldManager)))
 	})
 	if err != nil {
 		return fmt.Errorf("keeping where people were told: %w", err)
