@@ -31,6 +31,9 @@ type eye struct {
 	lost error
 }
 
+// errDenied says that the user may not see what is to be seen.
+var errDenied = errors.New("the API server doesn't let you watch")
+
 // sight is what an eye sees: the Rollouts of a namespace (of all, where it is empty), by name or labels, and further kinds.
 type sight struct {
 	namespace, name string
@@ -91,11 +94,23 @@ func (e *eye) start(ctx context.Context, seen cache.Cache, kinds []client.Object
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- seen.Start(ctx) }()
-	if !seen.WaitForCacheSync(ctx) {
-		return errors.Join(ctx.Err(), <-ended)
+	synced := make(chan bool, 1)
+	go func() { synced <- seen.WaitForCacheSync(ctx) }()
+	for {
+		select {
+		case ok := <-synced:
+			if !ok {
+				return errors.Join(ctx.Err(), <-ended)
+			}
+			e.tell()
+			return nil
+		case <-e.changed:
+			// Who may not watch would wait for ever.
+			if err := e.trouble(); errors.Is(err, errDenied) {
+				return err
+			}
+		}
 	}
-	e.tell()
-	return nil
 }
 
 // tell says that there is something new. What nobody has looked at yet needs to be told once only.
@@ -136,8 +151,10 @@ func (l *listener) RoundTrip(request *http.Request) (*http.Response, error) {
 	case request.Context().Err() != nil:
 	case err != nil:
 		l.eye.hear(err)
-	case response.StatusCode >= http.StatusInternalServerError, response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusForbidden:
-		l.eye.hear(fmt.Errorf("the API server answers %s", response.Status))
+	case response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusForbidden:
+		l.eye.hear(fmt.Errorf("%w: it answers %s to a list or watch of %s", errDenied, response.Status, request.URL.Path))
+	case response.StatusCode >= http.StatusInternalServerError:
+		l.eye.hear(fmt.Errorf("it answers %s", response.Status))
 	default:
 		l.eye.hear(nil)
 	}

@@ -11,6 +11,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -79,27 +80,36 @@ func TestGet_ShowsWhatTheUserMaySee(t *testing.T) {
 	namespace := newNamespace(t)
 	makeRollout(t, namespace, "checkout", resting("checkout"))
 	makeWorkload(t, namespace)
-	role := &rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "reader"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"weighlock.dev"}, Resources: []string{"rollouts"}, Verbs: []string{"get", "list", "watch"}}},
-	}
-	binding := &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "reader"},
-		Subjects:   []rbacv1.Subject{{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "rita"}},
-		RoleRef:    rbacv1.RoleRef{Kind: "Role", APIGroup: "rbac.authorization.k8s.io", Name: "reader"},
-	}
-	if err := admin.Create(t.Context(), role); err != nil {
-		t.Fatal(err)
-	}
-	if err := admin.Create(t.Context(), binding); err != nil {
-		t.Fatal(err)
-	}
+	grant(t, namespace, "rita", "get", "list", "watch")
+	grant(t, namespace, "gerd", "get")
 	reader := caller{kubeconfig: kubeconfig(t, namespace, "rita")}
 	reader.run(t, "get", "checkout").want(t, 0, "checkout  Idle", "you may not get Deployments in namespace "+namespace)
 	reader.run(t, "status", "checkout", "--for=promoted").want(t, 0, "oldrev serves all traffic")
+	getter := caller{kubeconfig: kubeconfig(t, namespace, "gerd")}
+	getter.run(t, "get", "checkout").want(t, 0, "checkout  Idle")
+	getter.run(t, "get", "checkout", "--watch").want(t, 1, "the API server doesn't let you watch", "403 Forbidden")
 	nobody := caller{kubeconfig: kubeconfig(t, namespace, "nora")}
 	nobody.run(t, "get", "checkout").want(t, 1, `User "nora" cannot get resource "rollouts"`)
 	nobody.run(t, "list").want(t, 1, `User "nora" cannot list resource "rollouts"`)
+}
+
+// grant lets a user do that with the Rollouts of a namespace, and nothing else.
+func grant(t *testing.T, namespace, user string, verbs ...string) {
+	t.Helper()
+	role := &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: user},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"weighlock.dev"}, Resources: []string{"rollouts"}, Verbs: verbs}},
+	}
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: user},
+		Subjects:   []rbacv1.Subject{{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: user}},
+		RoleRef:    rbacv1.RoleRef{Kind: "Role", APIGroup: "rbac.authorization.k8s.io", Name: user},
+	}
+	for _, object := range []client.Object{role, binding} {
+		if err := admin.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestGet_PrintsObjectsAsKubectlDoes(t *testing.T) {
