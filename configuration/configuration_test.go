@@ -121,6 +121,7 @@ func TestParse_SaysWhatIsWrongAndWhere(t *testing.T) {
 		"a password":                {"http://notification-controller", "http://a:b@notification-controller", "sinks[5].flux.address: it holds a name or password"},
 		"no pattern":                {`["check*"]`, `["[check"]`, "line 34: routes[1].rollouts[0]: want a name, or a pattern"},
 		"an unknown reason":         {"[RolledBack, ", "[rolledback, ", `line 35: routes[1].reasons[0]: "rolledback" is no reason of an event: docs/reasons lists them (is it RolledBack?)`},
+		"a condition's reason":      {"[RolledBack, ", "[Holding, ", `line 35: routes[1].reasons[0]: "Holding" is what a condition says, and no event`},
 		"an unknown sink":           {"sinks: [releases]", "sinks: [release]", `line 37: routes[1].sinks[0]: there is no sink "release"`},
 		"a route to nowhere":        {"- sinks: [audit, flux]", "- sinks: []", "routes[0].sinks: name a sink"},
 		"an alias":                  {"name: teams\n  teams: {url: {file: /t}}", "name: &x teams\n  teams: {url: {file: *x}}", "sinks[2].teams.url.file: aliases are not taken"},
@@ -220,7 +221,9 @@ func TestReasons_AreThoseOfTheCode(t *testing.T) {
 		})
 	}
 	slices.Sort(wanted)
-	if diff := cmp.Diff(slices.Compact(wanted), configuration.Reasons()); diff != "" {
+	listed := slices.Concat(configuration.Reasons(), configuration.States())
+	slices.Sort(listed)
+	if diff := cmp.Diff(slices.Compact(wanted), listed); diff != "" {
 		t.Errorf("reasons (-in the code +in the configuration):\n%s", diff)
 	}
 }

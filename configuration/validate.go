@@ -48,8 +48,12 @@ func (r *reading) validate(c *Configuration) {
 		r.patterns(at+".namespaces", route.Namespaces)
 		r.patterns(at+".rollouts", route.Rollouts)
 		for j, reason := range route.Reasons {
-			if !slices.Contains(Reasons(), reason) {
-				r.report(fmt.Sprintf("%s.reasons[%d]", at, j), "%q is no reason of an event: docs/reasons lists them%s", reason, meant(reason, Reasons()))
+			switch {
+			case slices.Contains(reasons, reason):
+			case slices.Contains(states, reason):
+				r.report(fmt.Sprintf("%s.reasons[%d]", at, j), "%q is what a condition says, and no event: choose another, see docs/reasons", reason)
+			default:
+				r.report(fmt.Sprintf("%s.reasons[%d]", at, j), "%q is no reason of an event: docs/reasons lists them%s", reason, meant(reason, reasons))
 			}
 		}
 		if len(route.Sinks) == 0 {

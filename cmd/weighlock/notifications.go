@@ -115,6 +115,9 @@ func (n *notifications) change(c *configuration.Configuration) {
 	for _, l := range n.listeners {
 		l.changes()
 	}
+	if err := n.slack.Refresh(context.Background()); err != nil {
+		n.log.Error(err, "looking at all Rollouts again for Slack")
+	}
 }
 
 // use makes the sinks of a configuration.
