@@ -78,8 +78,8 @@ func (c *camera) run(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(
-		c.terminal(ctx, "kubectl-history", stack.Dana, "history", shop.Name),
-		c.terminal(ctx, "kubectl-list", stack.Dana, "list"),
+		c.terminal(ctx, "kubectl-history", wide, stack.Dana, "history", shop.Name),
+		c.terminal(ctx, "kubectl-list", wide, stack.Dana, "list"),
 		c.page(ctx, "slack-end", slack.Alice),
 	)
 }
@@ -122,8 +122,8 @@ func (c *camera) approve(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(
-		c.terminal(ctx, "kubectl-get", stack.Alice, "get", shop.Name),
-		c.terminal(ctx, "kubectl-refused", stack.Dana, "approve", shop.Name),
+		c.terminal(ctx, "kubectl-get", narrow, stack.Alice, "get", shop.Name),
+		c.terminal(ctx, "kubectl-refused", narrow, stack.Dana, "approve", shop.Name),
 		c.page(ctx, "slack-prompt", slack.Alice),
 		c.click(ctx, "Approve", slack.Alice),
 	)
@@ -131,7 +131,7 @@ func (c *camera) approve(ctx context.Context) error {
 
 // abort is how bob does it with kubectl.
 func (c *camera) abort(ctx context.Context) error {
-	return c.terminal(ctx, "kubectl-abort", stack.Bob, "abort", shop.Name, "--reason", "support reports wrong totals")
+	return c.terminal(ctx, "kubectl-abort", narrow, stack.Bob, "abort", shop.Name, "--reason", "support reports wrong totals")
 }
 
 // click clicks a button of the newest message that has it.
@@ -152,7 +152,7 @@ func (c *camera) click(ctx context.Context, button string, by slack.Member) erro
 }
 
 // terminal takes a picture of what the plugin says to a person.
-func (c *camera) terminal(ctx context.Context, name, person string, arguments ...string) error {
+func (c *camera) terminal(ctx context.Context, name string, columns int, person string, arguments ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.stack.Bin, "kubectl"), append(append([]string{"weighlock"}, arguments...), "--namespace="+address.ShopNamespace, "--color=always")...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.stack.Of[person], "PATH="+c.stack.Bin+":"+os.Getenv("PATH"), "TERM=xterm-256color")
 	var out bytes.Buffer
@@ -162,7 +162,7 @@ func (c *camera) terminal(ctx context.Context, name, person string, arguments ..
 		return fmt.Errorf("run kubectl: %w", err)
 	}
 	typed := "\x1b[90m" + person + " $\x1b[0m kubectl weighlock " + quoted(arguments) + " -n " + address.ShopNamespace
-	return c.write(name+".svg", []byte(picture("kubectl weighlock "+arguments[0], typed+"\n"+out.String())))
+	return c.write(name+".svg", []byte(picture("kubectl weighlock "+arguments[0], typed+"\n"+out.String(), columns)))
 }
 
 // quoted are arguments as they are typed.

@@ -14,8 +14,8 @@ const (
 	lineHeight  = 19
 	margin      = 16
 	fontSize    = 14
-	// columns are those of the terminal, beyond which lines go on below.
-	columns = 120
+	// narrow and wide are terminals, by their columns: lines go on below.
+	narrow, wide = 120, 180
 )
 
 // style is a mark of a terminal's, such as a colour.
@@ -27,16 +27,16 @@ var fills = map[string]string{
 }
 
 // picture draws what a terminal shows: lines with marks of colour.
-func picture(title, text string) string {
+func picture(title, text string, columns int) string {
 	var lines []string
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
-		lines = append(lines, wrapped(line)...)
+		lines = append(lines, wrapped(line, columns)...)
 	}
-	wide := 0
+	longest := 0
 	for _, line := range lines {
-		wide = max(wide, utf8.RuneCountInString(style.ReplaceAllString(line, "")))
+		longest = max(longest, utf8.RuneCountInString(style.ReplaceAllString(line, "")))
 	}
-	width, height := float64(wide)*columnWidth+2*margin, len(lines)*lineHeight+2*margin
+	width, height := float64(longest)*columnWidth+2*margin, len(lines)*lineHeight+2*margin
 	var out strings.Builder
 	_, _ = fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%d" viewBox="0 0 %.0f %d" role="img" aria-label="%s">`+"\n",
 		width, height, width, height, html.EscapeString(title))
@@ -52,7 +52,7 @@ func picture(title, text string) string {
 }
 
 // wrapped is a line as a terminal wraps it; a mark holds on the next line.
-func wrapped(line string) []string {
+func wrapped(line string, columns int) []string {
 	var lines []string
 	var now strings.Builder
 	mark, column := "", 0

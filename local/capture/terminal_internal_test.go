@@ -7,7 +7,7 @@ import (
 
 func TestPicture_KeepsColumnsColoursAndWhatIsNoMarkup(t *testing.T) {
 	t.Parallel()
-	got := picture("a <title>", "\x1b[1mbold\x1b[0m <plain> \x1b[32mgood\x1b[0m\n\nend")
+	got := picture("a <title>", "\x1b[1mbold\x1b[0m <plain> \x1b[32mgood\x1b[0m\n\nend", narrow)
 	for _, part := range []string{
 		`aria-label="a &lt;title&gt;"`,
 		`<tspan x="16.0" textLength="33.6" lengthAdjust="spacingAndGlyphs" font-weight="bold">bold</tspan>`,
@@ -23,7 +23,7 @@ func TestPicture_KeepsColumnsColoursAndWhatIsNoMarkup(t *testing.T) {
 
 func TestPicture_WrapsAsATerminalDoes(t *testing.T) {
 	t.Parallel()
-	got := wrapped("\x1b[31m" + strings.Repeat("x", columns) + "yz\x1b[0m")
+	got := wrapped("\x1b[31m" + strings.Repeat("x", narrow)+"yz\x1b[0m", narrow)
 	if len(got) != 2 || got[1] != "\x1b[31myz\x1b[0m" || !strings.HasSuffix(got[0], "xx") {
 		t.Errorf("it is wrapped as %q", got)
 	}
