@@ -340,14 +340,28 @@ func (refusing) Patch(context.Context, client.Object, client.Patch, ...client.Su
 func decided(r *rig, verb v1alpha1.DecisionVerb, actor string) *v1alpha1.Decision {
 	r.t.Helper()
 	d := decision.New(r.now(), verb, decision.Author{Actor: actor, Via: "kubectl"}, "looks good")
-	as := rest.CopyConfig(config)
-	as.Impersonate = rest.ImpersonationConfig{UserName: actor, Groups: []string{"system:masters"}}
-	theirs, err := client.New(as, client.Options{Scheme: types})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if err := theirs.Create(r.t.Context(), d); err != nil {
+	if err := as(r.t, actor, "system:masters").Create(r.t.Context(), d); err != nil {
 		r.t.Fatal(err)
 	}
 	return d
+}
+
+// asMallory makes a decision in the name of mallory, who may do everything.
+func asMallory(r *rig, d *v1alpha1.Decision) {
+	r.t.Helper()
+	if err := as(r.t, "mallory", "system:masters").Create(r.t.Context(), d); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// as is the client of a user.
+func as(t *testing.T, user string, groups ...string) client.Client {
+	t.Helper()
+	theirs := rest.CopyConfig(config)
+	theirs.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}
+	made, err := client.New(theirs, client.Options{Scheme: types})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
 }
