@@ -118,6 +118,22 @@ func TestDecision_IsRejectedWithoutThePolicyThatChecksIt(t *testing.T) {
 	}
 }
 
+func TestRollout_TellsOnceThatItWaitsForPeople(t *testing.T) {
+	t.Parallel()
+	l := waiting(t, 2)
+	l.create(t, l.byHand("first", nil))
+	l.rest(t)
+	told := 0
+	for len(l.running.events) > 0 {
+		if event := <-l.running.events; strings.Contains(event, "Normal ApprovalNeeded step 1/2") {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("it is told %d times", told)
+	}
+}
+
 func TestDecision_OnNoRolloutIsRejected(t *testing.T) {
 	t.Parallel()
 	l := waiting(t, 1)
@@ -131,14 +147,14 @@ func TestDecision_OnNoRolloutIsRejected(t *testing.T) {
 	}
 }
 
-func TestDecision_OfARolloutThatHadTheNameBeforeIsLeftAlone(t *testing.T) {
+func TestDecision_OfARolloutThatHadTheNameBeforeIsSuperseded(t *testing.T) {
 	t.Parallel()
 	l := waiting(t, 1)
 	d := l.byHand("of-another", nil)
 	d.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Rollout", Name: "shop", UID: "another"}}
 	l.create(t, d)
 	l.rest(t)
-	if len(l.progress().Approvals) > 0 || l.decided()["of-another"].Status.Outcome != "" {
+	if len(l.progress().Approvals) > 0 || l.decided()["of-another"].Status.Outcome != v1alpha1.DecisionSuperseded {
 		t.Errorf("it is acted on: %+v", l.decided()["of-another"].Status)
 	}
 }

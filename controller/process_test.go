@@ -40,6 +40,7 @@ type process struct {
 	name       string
 	lab        *lab
 	view       *view
+	events     chan string
 	reconciler *controller.RolloutReconciler
 	monitor    *monitor.Monitor
 	stop       context.CancelFunc
@@ -61,10 +62,14 @@ type process struct {
 	heard string
 }
 
+// mostEvents is how many events of one process there may be.
+const mostEvents = 1000
+
 // start runs a controller whose caches show the world as it was at a place in the history.
 func (l *lab) start(t *testing.T, name string, upTo int) *process {
 	t.Helper()
-	p := &process{name: name, lab: l, view: newView(l.history)}
+	recorder := record.NewFakeRecorder(mostEvents)
+	p := &process{name: name, lab: l, view: newView(l.history), events: recorder.Events}
 	p.view.show(max(upTo, l.begin), nil)
 	if l.without {
 		p.view.hidden[schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingAdmissionPolicy"}] = true
@@ -95,7 +100,7 @@ func (l *lab) start(t *testing.T, name string, upTo int) *process {
 				Written: expectations.Written, Deleted: expectations.Deleted,
 			}), nil
 		},
-		Monitor: watched, Expectations: expectations, Freshness: controller.NewFreshness(api, quickClient), Events: &record.FakeRecorder{}, Clock: l.clock,
+		Monitor: watched, Expectations: expectations, Freshness: controller.NewFreshness(api, quickClient), Events: recorder, Clock: l.clock,
 		Metrics: fluxcontroller.Metrics{},
 	}
 	return p

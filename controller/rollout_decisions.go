@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -44,19 +45,19 @@ func (r *RolloutReconciler) observeDecisions(ctx context.Context, obj *v1alpha1.
 		return err
 	}
 	for _, d := range waiting {
-		if ofAnother(d, obj) {
-			continue // It goes with the Rollout of that name which it was about.
-		}
 		pending, err := r.Freshness.Pending(ctx, d)
 		if err != nil {
 			return err
 		}
-		if pending {
-			o.pending = append(o.pending, d)
-			o.snapshot.Decisions = append(o.snapshot.Decisions, rollout.Decision{
-				Name: d.Name, DecisionSpec: d.Spec, At: d.CreationTimestamp.Time, Unchecked: guard.unchecked(d),
-			})
+		if !pending {
+			continue
 		}
+		said := rollout.Decision{Name: d.Name, DecisionSpec: d.Spec, At: d.CreationTimestamp.Time, Unchecked: guard.unchecked(d)}
+		if ofAnother(d, obj) {
+			said.Void = "it was made for another Rollout of that name, which is gone"
+		}
+		o.pending = append(o.pending, d)
+		o.snapshot.Decisions = append(o.snapshot.Decisions, said)
 	}
 	return nil
 }
@@ -101,7 +102,10 @@ func urgency(verb v1alpha1.DecisionVerb) int {
 
 // ofAnother says that a decision belongs to a Rollout which had that name before.
 func ofAnother(d *v1alpha1.Decision, obj *v1alpha1.Rollout) bool {
-	return slices.ContainsFunc(d.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.Kind == "Rollout" && ref.UID != obj.UID })
+	return slices.ContainsFunc(d.OwnerReferences, func(ref metav1.OwnerReference) bool {
+		group, _, _ := strings.Cut(ref.APIVersion, "/")
+		return ref.Kind == "Rollout" && group == v1alpha1.GroupVersion.Group && ref.UID != obj.UID
+	})
 }
 
 // guard is what checks, in the cluster, who decides.
@@ -189,7 +193,7 @@ func (r *RolloutReconciler) settle(ctx context.Context, obj *v1alpha1.Rollout, o
 		return fmt.Errorf("decision %s is not there", a.Decision.Name)
 	}
 	d := o.pending[i].DeepCopy()
-	if !metav1.IsControlledBy(d, obj) && !slices.ContainsFunc(d.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == obj.UID }) {
+	if a.Decision.Void == "" && !slices.ContainsFunc(d.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == obj.UID }) {
 		if err := r.own(ctx, obj, d); err != nil {
 			return client.IgnoreNotFound(err)
 		}

@@ -34,7 +34,7 @@ func (o *observation) passing(plan rollout.Plan, now time.Time) bool {
 
 // report puts a plan into the status.
 func (r *RolloutReconciler) report(ctx context.Context, obj *v1alpha1.Rollout, o *observation, plan rollout.Plan) {
-	was := obj.Status
+	was := *obj.Status.DeepCopy()
 	status := o.status(obj, plan)
 	obj.Status = status
 	switch {
@@ -49,9 +49,42 @@ func (r *RolloutReconciler) report(ctx context.Context, obj *v1alpha1.Rollout, o
 		conditions.MarkReconciling(obj, plan.Reason, "%s", plan.Why)
 		conditions.MarkUnknown(obj, v1alpha1.ConditionReady, plan.Reason, "%s", plan.Why)
 	}
+	r.ask(obj, was, plan)
 	if was.State != status.State {
 		ctrl.LoggerFrom(ctx).Info("state", "from", was.State, "to", status.State, "reason", plan.Reason, "why", plan.Why)
 	}
+}
+
+// ask says in an event that a step waits for people, or is past its deadline, when that is news.
+func (r *RolloutReconciler) ask(obj *v1alpha1.Rollout, was v1alpha1.RolloutStatus, plan rollout.Plan) {
+	now := &obj.Status
+	if now.Step == nil {
+		return
+	}
+	same := was.Step != nil && was.Step.Index == now.Step.Index && was.Attempt == now.Attempt
+	lacks := func(s *v1alpha1.RolloutStatus) bool { return s.Approval != nil && s.Approval.Count < s.Approval.Quorum }
+	if lacks(now) && (!same || !lacks(&was)) {
+		message := "step " + now.Step.Position + " waits for people"
+		for _, gate := range now.Gates {
+			if gate.Name == rollout.GateApproval {
+				message = "step " + now.Step.Position + " waits for " + gate.Message
+			}
+		}
+		r.Events.Event(obj, corev1.EventTypeNormal, v1alpha1.ReasonApprovalNeeded, message)
+	}
+	if plan.Reason == v1alpha1.ReasonDeadlineOver && (!same || reasonOf(was) != v1alpha1.ReasonDeadlineOver) {
+		r.Events.Event(obj, corev1.EventTypeWarning, v1alpha1.ReasonDeadlineOver, plan.Why)
+	}
+}
+
+// reasonOf is the reason for which a Rollout was under way.
+func reasonOf(status v1alpha1.RolloutStatus) string {
+	for _, condition := range status.Conditions {
+		if condition.Type == v1alpha1.ConditionReconciling {
+			return condition.Reason
+		}
+	}
+	return ""
 }
 
 // status is what there is to report of a plan, but for the conditions. Where people were told is not the plan's to say.

@@ -120,7 +120,7 @@ func (v *view) approvalGate(p *Plan, approval *v1alpha1.Approval) gate {
 	given := v.approvals(p, approval)
 	got, hint := count(given)
 	want := quorum(approval)
-	g := gate{name: "approval", reason: v1alpha1.ReasonApprovalNeeded, open: got >= want}
+	g := gate{name: GateApproval, reason: v1alpha1.ReasonApprovalNeeded, open: got >= want}
 	var names []string
 	for _, word := range given {
 		names = append(names, word.by())

@@ -19,6 +19,8 @@ type Decision struct {
 	At time.Time
 	// Unchecked says why nobody has checked who said it; empty when the cluster has.
 	Unchecked string
+	// Void says why it is not about this Rollout, though it names it; empty when it is.
+	Void string
 }
 
 // by tells people who said it, through what and why.
@@ -117,6 +119,8 @@ func (v *view) hear() {
 	}
 	for _, d := range v.Decisions {
 		switch {
+		case d.Void != "":
+			h.refuse(d, v1alpha1.DecisionSuperseded, "%s", d.Void)
 		case d.Unchecked != "":
 			h.refuse(d, v1alpha1.DecisionRejected, "nothing has checked who decided: %s", d.Unchecked)
 		case v.acts(d):
@@ -171,11 +175,14 @@ func (v *view) listen(d Decision) {
 		h.take(d, v1alpha1.ReasonResumed, "%s is resumed %s", d.Revision, d.by())
 	case v1alpha1.VerbPromote:
 		h.progress.Paused, h.progress.Hastened = nil, &word
+		what := "leaves step " + v.position(v.index()) + " whatever gate is closed"
 		if d.Full {
-			h.take(d, v1alpha1.ReasonHastened, "%s goes past all steps that are left, promoted %s", d.Revision, d.by())
-			return
+			what = "goes past all steps that are left"
 		}
-		h.take(d, v1alpha1.ReasonHastened, "%s leaves step %s whatever gate is closed, promoted %s", d.Revision, v.position(v.index()), d.by())
+		if v.Spec.Suspend {
+			what += ", once spec.suspend is false"
+		}
+		h.take(d, v1alpha1.ReasonHastened, "%s %s, promoted %s", d.Revision, what, d.by())
 	case v1alpha1.VerbAbort, v1alpha1.VerbRetry:
 		h.refuse(d, v1alpha1.DecisionRejected, "there is nothing to %s", d.Verb)
 	}
@@ -190,7 +197,7 @@ func (v *view) stale(d Decision) string {
 	case d.Verb == v1alpha1.VerbRetry:
 		return d.Revision + " has not failed"
 	case d.Revision == v.progress.Incumbent:
-		return d.Revision + " is the incumbent already: its rollout is over"
+		return d.Revision + " is the incumbent already: its rollout is over. Commit the version before to go back"
 	case trial != d.Revision && v.failed(d.Revision) != "":
 		return d.Revision + " was rolled back already: " + v.failed(d.Revision)
 	case trial == "":

@@ -379,6 +379,14 @@ func TestDecisions_AreRejectedWhereNothingChecksThem(t *testing.T) {
 	t.Error("it is not rejected")
 }
 
+func TestDecisions_OfAnotherRolloutAreSuperseded(t *testing.T) {
+	t.Parallel()
+	w := inStep(t, canary())
+	name := w.decide(v1alpha1.VerbAbort, "alice", func(d *rollout.Decision) { d.Void = "it was about another" })
+	w.step(100)
+	w.became(t, name, v1alpha1.DecisionSuperseded, "it was about another")
+}
+
 func TestDecisions_OfASecondPersonDoNotUndoTheFirst(t *testing.T) {
 	t.Parallel()
 	w := waiting(t, v1alpha1.Approval{})

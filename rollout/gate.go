@@ -7,6 +7,14 @@ import (
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
+// The gates of a step, as the status names them.
+const (
+	GateHold     = "hold"
+	GateAnalysis = "analysis"
+	GateApproval = "approval"
+	gateShare    = "share"
+)
+
 // gate is one thing that must be true for a step to be left.
 type gate struct {
 	// name of the gate as the status has it, and reason as a condition has it.
@@ -32,7 +40,7 @@ func (v *view) gates(p *Plan, step v1alpha1.Step) []gate {
 	var gates []gate
 	if step.Hold != nil {
 		end := v.Route.TakenAt.Add(step.Hold.Duration)
-		g := gate{name: "hold", reason: v1alpha1.ReasonHolding, detail: "held for " + step.Hold.Duration.String()}
+		g := gate{name: GateHold, reason: v1alpha1.ReasonHolding, detail: "held for " + step.Hold.Duration.String()}
 		if g.open = v.reached(p, end); !g.open {
 			g.missing, g.detail = "the hold to end at "+end.UTC().Format(time.TimeOnly), ""
 		}
@@ -43,7 +51,7 @@ func (v *view) gates(p *Plan, step v1alpha1.Step) []gate {
 	}
 	if reason, _ := v.misrouted(); reason != "" {
 		again(p, v.now.Add(suspicion))
-		gates = append(gates, gate{name: "share", reason: v1alpha1.ReasonMisrouted, missing: "the mesh to send the candidate the share that was asked for"})
+		gates = append(gates, gate{name: gateShare, reason: v1alpha1.ReasonMisrouted, missing: "the mesh to send the candidate the share that was asked for"})
 	}
 	if step.Approval != nil {
 		gates = append(gates, v.approvalGate(p, step.Approval))
@@ -88,7 +96,7 @@ func (v *view) weighs(step v1alpha1.Step) bool {
 }
 
 func (v *view) analysisGate(step v1alpha1.Step) gate {
-	g := gate{name: "analysis", reason: v1alpha1.ReasonWeighing}
+	g := gate{name: GateAnalysis, reason: v1alpha1.ReasonWeighing}
 	switch {
 	case v.Outage != "":
 		g.reason, g.missing, g.detail = v1alpha1.ReasonMetricsUnavailable, "metrics", v.Outage

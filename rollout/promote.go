@@ -16,6 +16,9 @@ func (v *view) promote(p *Plan) *Plan {
 	p.Actions = append(p.Actions, resize(v.want, c, size)...)
 	if len(p.Actions) > 0 || c.Ready < size {
 		p.Why = "the gates of the last step are open: the copy grows to the workload's size"
+		if hastened := v.hastened(); hastened != nil {
+			p.Why = "promoted " + hastened.by() + ": the copy grows to the workload's size"
+		}
 		p.Status.WaitingFor = v.podsReady(size)
 		return p
 	}

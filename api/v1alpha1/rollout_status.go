@@ -252,7 +252,7 @@ type MetricStatus struct {
 
 // GateStatus tells of one gate of the present step.
 type GateStatus struct {
-	// name of the gate: hold, analysis or approval.
+	// name of the gate: hold, analysis, share (of the requests, while it seems off) or approval.
 	// +required
 	Name string `json:"name"`
 
