@@ -237,7 +237,7 @@ func TestSlack_ApprovesByASignedClickOfWhoMay(t *testing.T) {
 	if d, err = chat.Click(t.Context(), slack.Click{Message: prompt.TS, Action: "Approve", User: slack.Bob.ID, Stale: true}); err != nil || d.Problem != "" {
 		t.Errorf("a late click: %+v, %v", d, err)
 	}
-	r.tells(slack.Bob, "")
+	r.tells(slack.Bob, "superseded")
 	_, replies := r.concluded("promoted", "step 2/3", "step 3/3")
 	r.once()
 	for _, m := range replies {
@@ -318,5 +318,44 @@ func TestSlack_BeingAwayKeepsNobodyFromApproving(t *testing.T) {
 	if root.TS != first.TS {
 		t.Errorf("there is another root message since: %s", words(root))
 	}
+	r.once()
+}
+
+// It configures Weighlock anew, so it runs alone.
+func TestSlack_TakesClicksByASocketWithoutANewStart(t *testing.T) {
+	r := newRig(t, "slack-socket")
+	pid := weighlock(t)
+	configure := func(ctx context.Context, configuration string) {
+		if err := running.Configure(ctx, configuration); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(func() { configure(context.WithoutCancel(t.Context()), running.Configuration()) })
+	configure(t.Context(), stack.SocketMode(running.Configuration()))
+	users, commit := r.asks()
+	r.until("Weighlock to open a socket", 60*time.Second, func(observe.View) error {
+		if r.channel().Sockets == 0 {
+			return errors.New("there is none")
+		}
+		return nil
+	})
+	prompt := r.prompt()
+	// Nobody listens where Slack would call, and what is signed there makes no decision.
+	if d, err := chat.Click(t.Context(), slack.Click{Message: prompt.TS, Action: "Approve", User: slack.Alice.ID, Forged: slack.OtherSecret}); err != nil || d.Status == http.StatusOK {
+		t.Errorf("a forged request: %+v, %v", d, err)
+	}
+	if d, err := chat.Click(t.Context(), slack.Click{Message: prompt.TS, Action: "Approve", User: slack.Carla.ID}); err != nil || d.Status != http.StatusOK || d.Problem != "" {
+		t.Fatalf("the click: %+v, %v", d, err)
+	}
+	r.promoted(commit)
+	unharmed(t, users.stop())
+	got := r.decided()
+	if len(got) != 1 || got[0].Spec.Actor != "slack:"+slack.Carla.ID || got[0].Status.Outcome != "Applied" || !slices.Contains(got[0].Spec.Groups, "slack:"+slack.Releasers) {
+		t.Errorf("the decisions are %+v", got)
+	}
+	if weighlock(t) != pid {
+		t.Error("Weighlock was started anew")
+	}
+	r.concluded("promoted")
 	r.once()
 }

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"os"
@@ -41,8 +42,31 @@ configMapGenerator:
 // namespaces are those that Slack is told of: each message there takes a second.
 const namespaces = `["` + address.ShopNamespace + `", "slack-*"]`
 
-// configuration is the administrator's, for Weighlock.
-func (s *Stack) configuration() string {
+// SocketMode is a configuration by which clicks in Slack come by a socket, made
+// from one by which Slack calls Weighlock.
+func SocketMode(configuration string) string {
+	return strings.NewReplacer(
+		"mode: http", "mode: socket",
+		"signingSecret: {file: "+slackFolder+"/"+slack.SigningSecretFile, "appToken: {file: "+slackFolder+"/"+slack.AppTokenFile,
+	).Replace(configuration)
+}
+
+// Configure gives Weighlock a configuration, which it finds soon after.
+func (s *Stack) Configure(ctx context.Context, configuration string) error {
+	var manifest strings.Builder
+	manifest.WriteString("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: weighlock, namespace: " + Namespace + "}\ndata:\n  config.yaml: |\n")
+	for line := range strings.Lines(configuration) {
+		manifest.WriteString("    " + line)
+	}
+	if err := s.Apply(ctx, []byte(manifest.String())); err != nil {
+		return fmt.Errorf("configure Weighlock: %w", err)
+	}
+	return nil
+}
+
+// Configuration is the administrator's, for Weighlock, that it was installed
+// with.
+func (s *Stack) Configuration() string {
 	text := `apiVersion: weighlock.dev/v1alpha1
 kind: Configuration
 slack:
@@ -86,7 +110,7 @@ func (s *Stack) overlay() (string, error) {
 	if err != nil {
 		return failed(err)
 	}
-	for name, content := range map[string]string{"kustomization.yaml": fmt.Sprintf(kustomization, base, component), "config.yaml": s.configuration()} {
+	for name, content := range map[string]string{"kustomization.yaml": fmt.Sprintf(kustomization, base, component), "config.yaml": s.Configuration()} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
 			return failed(err)
 		}
