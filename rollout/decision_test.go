@@ -297,6 +297,9 @@ func TestAbort_PutsAllTrafficBackAtOnce(t *testing.T) {
 	name := w.decide(v1alpha1.VerbAbort, "alice", func(d *rollout.Decision) { d.Reason = "customers complain" })
 	p := w.step(100)
 	w.became(t, name, v1alpha1.DecisionApplied, "b is rolled back")
+	if s := p.Status; s.Candidate == nil || !strings.Contains(s.Candidate.Failed, "customers complain") || s.Traffic.Asked != "0%" || s.Step != nil {
+		t.Errorf("the status tells of the step that was left: %+v", s)
+	}
 	const reason = "aborted by alice through kubectl: customers complain"
 	if _, first := p.Actions[0].(rollout.SetRoute); !first || w.route.progress.Phase != rollout.PhaseRolledBack || w.route.progress.Reason != reason || w.record["b"].Failed != reason {
 		t.Errorf("it is at %s after %v", w.route.progress, p.Actions)

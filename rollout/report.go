@@ -38,6 +38,9 @@ func (v *view) report(p *Plan) {
 	}
 	traffic := v.traffic()
 	s.Traffic = &v1alpha1.TrafficStatus{Asked: traffic.Asked(), Taken: v.Route.Taken}
+	if v.foretold(p) {
+		return
+	}
 	if v.progress.Phase != PhaseStep {
 		return
 	}
@@ -56,6 +59,22 @@ func (v *view) report(p *Plan) {
 	if approval := v.step().Approval; approval != nil && v.Route.Taken {
 		s.Approval = v.approvalStatus(approval)
 	}
+}
+
+// foretold tells of a rollback as it will be once the plan is done: it is what people wait to read, and they read it once.
+func (v *view) foretold(p *Plan) bool {
+	for _, action := range p.Actions {
+		route, is := action.(SetRoute)
+		if !is || route.Progress.Phase != PhaseRolledBack {
+			continue
+		}
+		failed := route.Progress.Candidate
+		p.Status.Candidate = v.revision(failed, v.Copies[failed])
+		p.Status.Candidate.Failed = route.Progress.Reason
+		p.Status.Traffic = &v1alpha1.TrafficStatus{Asked: route.Traffic.Asked()}
+		return true
+	}
+	return false
 }
 
 func (v *view) gateStatus() []v1alpha1.GateStatus {
