@@ -187,6 +187,7 @@ func TestDecide_MakesTheDecisionInTheUsersNameAndTellsWhatBecameOfIt(t *testing.
 			if len(all) != 1 {
 				t.Fatalf("made %d decisions", len(all))
 			}
+			test.want.Generation = rollout.Generation
 			test.want.Rollout, test.want.Revision, test.want.Reason, test.want.Actor, test.want.Via = "checkout", revision, reason, "alice", "kubectl"
 			if diff := cmp.Diff(test.want, all[0].Spec); diff != "" {
 				t.Errorf("the decision differs (-want +got):\n%s", diff)
