@@ -2,6 +2,7 @@ package slack_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -44,7 +45,7 @@ func (r *rig) reason(user, why string) string {
 	text, err := json.Marshal(map[string]any{
 		"type": "view_submission", "team": map[string]any{"id": team}, "user": map[string]any{"id": user, "team_id": team},
 		"view": map[string]any{
-			"id": "V0ABC", "type": "modal", "callback_id": "weighlock-abort", "private_metadata": r.thread().Prompt.ID,
+			"id": "V0ABC", "type": "modal", "callback_id": "weighlock-abort", "private_metadata": r.held(),
 			"state": map[string]any{"values": map[string]any{"reason": map[string]any{"reason": map[string]any{"type": "plain_text_input", "value": why}}}},
 		},
 	})
@@ -52,6 +53,28 @@ func (r *rig) reason(user, why string) string {
 		r.t.Fatal(err)
 	}
 	return string(text)
+}
+
+// held is what the modal holds that opens when somebody clicks on Abort now.
+func (r *rig) held() string {
+	r.t.Helper()
+	r.space.mu.Lock()
+	n := len(r.space.views)
+	r.space.mu.Unlock()
+	c := r.approve("U0ALICE")
+	c.action, c.at = "weighlock-abort", fmt.Sprintf("7.%d", n)
+	r.click(c.payload())
+	var view struct {
+		View struct {
+			Held string `json:"private_metadata"`
+		}
+	}
+	r.eventually("a modal", func() bool {
+		r.space.mu.Lock()
+		defer r.space.mu.Unlock()
+		return len(r.space.views) > n && json.Unmarshal(r.space.views[n], &view) == nil
+	})
+	return view.View.Held
 }
 
 // made waits for the decisions that a click made, and settles them.
@@ -116,17 +139,11 @@ func sameSpec(a, b v1alpha1.DecisionSpec) bool {
 func TestClick_AbortAsksWhyAndSaysSo(t *testing.T) {
 	r := newRig(t)
 	r.becomes(asking)
-	c := r.approve("U0ALICE")
-	c.action = "weighlock-abort"
-	r.click(c.payload())
-	r.eventually("a modal", func() bool { return r.space.called("views.open") == 1 })
-	if view := string(r.space.views[0]); !strings.Contains(view, c.prompt) || strings.Contains(view, "newrev") {
-		t.Errorf("the modal is %s, want it to hold the prompt's id and nothing else of the rollout", view)
-	}
+	why := r.reason("U0ALICE", " too many errors ")
 	if n := len(r.decisions()); n != 0 {
 		t.Fatalf("there are %d decisions before anybody said why", n)
 	}
-	r.click(r.reason("U0ALICE", " too many errors "))
+	r.click(why)
 	d := r.made(1, v1alpha1.DecisionApplied, "aborted")[0]
 	if d.Spec.Verb != v1alpha1.VerbAbort || d.Spec.Reason != "too many errors" || d.Spec.Actor != "slack:U0ALICE" {
 		t.Errorf("the decision is %+v, want an abort with the reason", d.Spec)
@@ -149,130 +166,39 @@ func TestClick_AbortNeedsAReason(t *testing.T) {
 	}
 }
 
-func TestClick_IsForThoseWhoMay(t *testing.T) {
-	gate := func(approvers ...v1alpha1.Approver) []v1alpha1.Step {
-		return []v1alpha1.Step{{Weight: new(int32(5))}, {Weight: new(int32(50)), Approval: &v1alpha1.Approval{Approvers: approvers}}}
+func TestClick_AbortCountsThoughTheRolloutWentOnMeanwhile(t *testing.T) {
+	approval := &v1alpha1.Approval{}
+	r := newRig(t, v1alpha1.Step{Weight: new(int32(5)), Approval: approval}, v1alpha1.Step{Weight: new(int32(50)), Approval: approval})
+	r.becomes(asking, func(s *v1alpha1.RolloutStatus) { s.Step.Index, s.Step.Position = 0, "1/2" })
+	why := r.reason("U0ALICE", "broken")
+	r.edit(func(rollout *v1alpha1.Rollout) { rollout.Spec.Steps[1].Weight = new(int32(60)) })
+	r.becomes(asking)
+	r.click(why)
+	if d := r.made(1, v1alpha1.DecisionApplied, "aborted")[0]; d.Spec.Verb != v1alpha1.VerbAbort || d.Spec.Reason != "broken" {
+		t.Errorf("the decision is %+v, want the abort", d.Spec)
 	}
-	alice, leads := v1alpha1.Approver{User: "slack:U0ALICE"}, v1alpha1.Approver{Group: "slack:S0LEADS"}
-	for name, try := range map[string]struct {
-		steps  []v1alpha1.Step
-		user   string
-		edit   func(*rig)
-		groups []string
-		says   string
-	}{
-		"configured":            {user: "U0ALICE"},
-		"configured group":      {user: "U0LEAD", edit: func(r *rig) { r.groups = []string{"S0LEADS"} }},
-		"not configured":        {user: "U0EVE", says: "You may not approve in namespace"},
-		"nobody configured":     {user: "U0ALICE", edit: func(r *rig) { r.users = nil }, says: "Nobody may approve through Slack"},
-		"named":                 {steps: gate(alice), user: "U0ALICE"},
-		"named group":           {steps: gate(leads), user: "U0LEAD", groups: []string{"slack:S0LEADS"}},
-		"named, not the others": {steps: gate(alice, leads), user: "U0EVE", says: "none of the step's approvers"},
-		"configured, not named": {steps: gate(leads), user: "U0ALICE", says: "none of the step's approvers"},
-		"only users of the cluster": {
-			steps: gate(v1alpha1.Approver{User: "alice"}, v1alpha1.Approver{Group: "leads"}), user: "U0ALICE", says: "Use kubectl weighlock approve",
+}
+
+func TestClick_AbortOfWhatIsOverIsAnswered(t *testing.T) {
+	for name, then := range map[string]func(*rig){
+		"rolled back": func(r *rig) { r.becomes(rolledBack) },
+		"promoted":    func(r *rig) { r.becomes(promoted) },
+		"tried again": func(r *rig) { r.becomes(retried) },
+		"gone": func(r *rig) {
+			if err := admin.Delete(r.t.Context(), r.now()); err != nil {
+				r.t.Fatal(err)
+			}
 		},
-		"known as a user of the cluster": {
-			steps: gate(v1alpha1.Approver{User: "alice"}), user: "U0ALICE", edit: func(r *rig) { r.people["U0ALICE"] = "alice" },
-		},
-		"a group that Slack doesn't tell": {steps: gate(v1alpha1.Approver{Group: "slack:S0GONE"}), user: "U0LEAD", says: "Slack doesn't tell who is in the user group S0GONE"},
-		"named, beside such a group":      {steps: gate(v1alpha1.Approver{Group: "slack:S0GONE"}, alice), user: "U0ALICE"},
-		"no id of a group":                {user: "U0LEAD", edit: func(r *rig) { r.groups = []string{"leads"} }, says: "ids of user groups look like"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, try.steps...)
-			r.space.groups["S0LEADS"] = []string{"U0LEAD", "U0OTHER"}
-			if try.edit != nil {
-				try.edit(r)
-			}
-			r.becomes(asking)
-			r.click(r.approve(try.user).payload())
-			if try.says != "" {
-				r.refused(try.user, try.says)
-				return
-			}
-			d := r.made(1, v1alpha1.DecisionApplied, "approved")[0]
-			if d.Spec.Actor != "slack:"+try.user || !slices.Equal(d.Spec.Groups, try.groups) {
-				t.Errorf("the decision is %+v, want it by %s of %v", d.Spec, try.user, try.groups)
-			}
-		})
-	}
-}
-
-func TestClick_AbortIsForWhoeverMayApproveAndForThoseConfigured(t *testing.T) {
-	for user, may := range map[string]bool{"U0NAMED": true, "U0ALICE": true, "U0EVE": false} {
-		r := newRig(t, v1alpha1.Step{Weight: new(int32(5))}, v1alpha1.Step{
-			Weight: new(int32(50)), Approval: &v1alpha1.Approval{Approvers: []v1alpha1.Approver{{User: "slack:U0NAMED"}}},
-		})
-		r.becomes(asking)
-		r.click(r.reason(user, "broken"))
-		if may {
-			r.made(1, v1alpha1.DecisionApplied, "aborted")
-		} else {
-			r.refused(user, "You may not abort")
-		}
-	}
-}
-
-func TestClick_AsksSlackOnceInAWhileWhoIsInAGroup(t *testing.T) {
-	r := newRig(t)
-	r.groups = []string{"S0LEADS"}
-	r.space.groups["S0LEADS"] = []string{"U0LEAD"}
-	r.becomes(asking, two)
-	r.set(two)
-	r.sync()
-	r.click(r.approve("U0LEAD").payload())
-	r.made(1, v1alpha1.DecisionApplied, "approved")
-	second := r.approve("U0EVE")
-	r.click(second.payload())
-	r.answered("U0EVE", "You may not approve")
-	if n := r.space.called("usergroups.users.list"); n != 1 {
-		t.Errorf("Slack was asked %d times who is in the group, want once", n)
-	}
-}
-
-func TestClick_ByPeopleOfOtherWorkspacesIsRefused(t *testing.T) {
-	for name, edit := range map[string]func(*clicked){
-		"clicked elsewhere": func(c *clicked) { c.team = "T0OTHER" },
-		"guest":             func(c *clicked) { c.home = "T0OTHER" },
-		"from nowhere":      func(c *clicked) { c.home, c.team = "", "" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			r.becomes(asking)
-			c := r.approve("U0ALICE")
-			edit(&c)
-			r.click(c.payload())
-			r.refused("U0ALICE", "another workspace")
+			why := r.reason("U0ALICE", "broken")
+			then(r)
+			r.click(why)
+			r.refused("U0ALICE", "superseded")
 		})
-	}
-}
-
-func TestClick_ByPeopleOfTheSameOrganisationCounts(t *testing.T) {
-	r := newRig(t)
-	r.space.org = "E0ORG"
-	r.becomes(asking)
-	c := r.approve("U0ALICE")
-	c.home = "E0ORG"
-	r.click(c.payload())
-	r.made(1, v1alpha1.DecisionApplied, "approved")
-}
-
-func TestClick_AsksForTheWorkspaceAgainWhenTheTokenIsAnother(t *testing.T) {
-	r := newRig(t)
-	r.becomes(asking)
-	r.click(r.approve("U0EVE").payload())
-	r.answered("U0EVE", "You may not")
-	r.mu.Lock()
-	r.bearer = "xoxb-another"
-	r.mu.Unlock()
-	r.click(r.approve("U0ALICE").payload())
-	r.eventually("another question", func() bool { return r.space.called("auth.test") == 2 })
-	r.app.Wait()
-	if n := len(r.decisions()); n != 0 {
-		t.Errorf("there are %d decisions, though Slack doesn't take the token", n)
 	}
 }
 

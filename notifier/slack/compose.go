@@ -91,6 +91,9 @@ func stands(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) standing {
 	}
 	switch status.State { //nolint:exhaustive // All else is told by what it does.
 	case v1alpha1.StateRolledBack:
+		if status.Step != nil {
+			return standing{":rewind:", "Rolling back", "", false} // It was decided, and isn't done.
+		}
 		why := ""
 		if status.Candidate != nil {
 			why = status.Candidate.Failed

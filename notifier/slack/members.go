@@ -46,8 +46,11 @@ type refusal struct{ message string }
 func (r *refusal) Error() string { return r.message }
 
 // may says whether a member may decide on a step of a Rollout, and by which of its groups; a refusal where not.
-func (a *App) may(ctx context.Context, rollout *v1alpha1.Rollout, prompt *v1alpha1.Prompt, verb v1alpha1.DecisionVerb, user string) (groups []string, err error) {
-	gate := gateOf(rollout, prompt.Step)
+func (a *App) may(ctx context.Context, rollout *v1alpha1.Rollout, step int32, verb v1alpha1.DecisionVerb, user string) (groups []string, err error) {
+	if now := rollout.Status.Step; now != nil && verb == v1alpha1.VerbAbort {
+		step = now.Index
+	}
+	gate := gateOf(rollout, step)
 	named := gate != nil && len(gate.Approvers) > 0
 	if !named || verb == v1alpha1.VerbAbort {
 		refused := a.mayHere(ctx, rollout.Namespace, verb, user)
@@ -85,12 +88,16 @@ func (a *App) mayHere(ctx context.Context, namespace string, verb v1alpha1.Decis
 
 // mayApprove says whether a member is among the approvers of a step, and by which groups.
 func (a *App) mayApprove(ctx context.Context, gate *v1alpha1.Approval, verb v1alpha1.DecisionVerb, user string) (groups []string, err error) {
-	allowed, ours := false, false
-	person := a.o.Person(user)
+	ours := slices.ContainsFunc(gate.Approvers, func(approver v1alpha1.Approver) bool {
+		return strings.HasPrefix(approver.User, memberPrefix) || strings.HasPrefix(approver.Group, memberPrefix)
+	})
+	if !ours {
+		return nil, &refusal{fmt.Sprintf("You may not %s through Slack: the step's approvers are users and groups of the cluster. Use kubectl weighlock %s.", verb, verb)}
+	}
+	allowed, person := false, a.o.Person(user)
 	var doubt error
 	for _, approver := range gate.Approvers {
 		id, isGroup := strings.CutPrefix(approver.Group, memberPrefix)
-		ours = ours || isGroup || strings.HasPrefix(approver.User, memberPrefix)
 		switch {
 		case approver.User == memberPrefix+user, person != "" && approver.User == person:
 			allowed = true
@@ -107,14 +114,10 @@ func (a *App) mayApprove(ctx context.Context, gate *v1alpha1.Approval, verb v1al
 	if !allowed && doubt != nil {
 		return nil, doubt
 	}
-	switch {
-	case allowed:
-		return groups, nil
-	case !ours:
-		return nil, &refusal{fmt.Sprintf("You may not %s through Slack: the step's approvers are users and groups of the cluster. Use kubectl weighlock %s.", verb, verb)}
-	default:
+	if !allowed {
 		return nil, &refusal{fmt.Sprintf("You may not %s: you are none of the step's approvers.", verb)}
 	}
+	return groups, nil
 }
 
 // isIn says whether a member is in a user group. Where Slack can't tell, nobody is.

@@ -36,8 +36,9 @@ import (
 const account = "system:serviceaccount:weighlock-system:weighlock"
 
 var (
-	types  = runtime.NewScheme()
-	config *rest.Config
+	types = runtime.NewScheme()
+	// ownConfig is that of Weighlock's account.
+	ownConfig *rest.Config
 	// admin may do everything; own is what Weighlock's account may do.
 	admin, own client.Client
 )
@@ -77,9 +78,9 @@ func prepare(started *rest.Config) (err error) {
 	if admin, err = client.New(started, client.Options{Scheme: types}); err != nil {
 		return err
 	}
-	config = rest.CopyConfig(started)
-	config.Impersonate = rest.ImpersonationConfig{UserName: account, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
-	if own, err = client.New(config, client.Options{Scheme: types}); err != nil {
+	ownConfig = rest.CopyConfig(started)
+	ownConfig.Impersonate = rest.ImpersonationConfig{UserName: account, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
+	if own, err = client.New(ownConfig, client.Options{Scheme: types}); err != nil {
 		return err
 	}
 	for _, file := range []string{"admission-decisions.yaml", "rbac.yaml"} {
@@ -157,7 +158,7 @@ func newRig(t *testing.T, steps ...v1alpha1.Step) *rig {
 	}
 	r.options = slack.Options{
 		Client: indexed{own}, Live: own, Clock: clock.RealClock{}, Log: logr.Discard(), APIURL: r.space.url,
-		BotToken: locked(&r.bearer), SigningSecret: locked(&r.secret), AppToken: func() (string, error) { return "xapp-1-app", nil },
+		BotToken: locked(&r.bearer), SigningSecret: locked(&r.secret), AppToken: func() (string, error) { return appToken, nil },
 		Channels: func(*v1alpha1.Rollout) []slack.Channel {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -357,7 +358,7 @@ func asMallory(r *rig, d *v1alpha1.Decision) {
 // as is the client of a user.
 func as(t *testing.T, user string, groups ...string) client.Client {
 	t.Helper()
-	theirs := rest.CopyConfig(config)
+	theirs := rest.CopyConfig(ownConfig)
 	theirs.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}
 	made, err := client.New(theirs, client.Options{Scheme: types})
 	if err != nil {

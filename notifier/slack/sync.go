@@ -23,7 +23,7 @@ const numbersInterval = 15 * time.Second
 // Sync brings what is said of a Rollout, in all its channels, up to what its status says. It is idempotent. Again is after how long to
 // look again; zero for when something changes. That Slack is away, or refuses something, is no error: it is tried again.
 func (a *App) Sync(ctx context.Context, rollout *v1alpha1.Rollout) (again time.Duration, err error) {
-	var errs []error
+	errs := []error{a.retire(ctx, rollout)}
 	for _, channel := range a.channels(rollout) {
 		wait, err := a.syncChannel(ctx, rollout, channel)
 		if err != nil {
@@ -31,7 +31,7 @@ func (a *App) Sync(ctx context.Context, rollout *v1alpha1.Rollout) (again time.D
 		}
 		again = sooner(again, wait)
 	}
-	return again, errors.Join(append(errs, a.retire(ctx, rollout))...)
+	return again, errors.Join(errs...)
 }
 
 // retire closes what was asked in channels that don't follow a Rollout any more. Where Slack doesn't let it, nothing is lost: those
@@ -40,7 +40,7 @@ func (a *App) retire(ctx context.Context, rollout *v1alpha1.Rollout) error {
 	channels := a.channels(rollout)
 	for i := range rollout.Status.Threads {
 		thread := a.thread(rollout, rollout.Status.Threads[i].Sink)
-		follows := slices.ContainsFunc(channels, func(c Channel) bool { return c.Sink == thread.Sink })
+		follows := slices.ContainsFunc(channels, func(c Channel) bool { return c.Sink == thread.Sink && c.ID == thread.Channel })
 		if follows || thread.Prompt == nil || thread.Prompt.Closed {
 			continue
 		}
@@ -53,6 +53,11 @@ func (a *App) retire(ctx context.Context, rollout *v1alpha1.Rollout) error {
 
 // drop closes the prompt of a thread whose channel is given up, if Slack lets it.
 func (a *App) drop(ctx context.Context, rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) error {
+	pace := a.pace.of(thread.Channel)
+	if err := pace.hold(ctx); err != nil {
+		return err
+	}
+	defer pace.letGo()
 	err := a.closePrompt(ctx, rollout, thread)
 	if _, is := errors.AsType[*callError](err); !is || thread.Prompt == nil {
 		return err
@@ -108,11 +113,7 @@ func (a *App) bringUp(ctx context.Context, rollout *v1alpha1.Rollout, channel Ch
 func (a *App) current(ctx context.Context, rollout *v1alpha1.Rollout, channel Channel, begin bool) (*v1alpha1.Thread, error) {
 	thread := a.thread(rollout, channel.Sink)
 	if thread != nil && thread.Channel != channel.ID {
-		// The sink is another channel now.
-		if err := a.drop(ctx, rollout, thread); err != nil {
-			return nil, err
-		}
-		thread = nil
+		thread = nil // The sink is another channel now.
 	}
 	if thread != nil && thread.Attempt < rollout.Status.Attempt {
 		if !thread.Over {

@@ -19,6 +19,7 @@ import (
 const (
 	team     = "T024BE7LD"
 	botToken = "xoxb-1-bot"
+	appToken = "xapp-1-app"
 	channel  = "C0RELEASES"
 )
 
@@ -72,11 +73,12 @@ type space struct {
 	pageSize int
 	clock    int64
 	org      string
+	wire     *wire
 }
 
 func newSpace(t *testing.T) *space {
 	t.Helper()
-	s := &space{t: t, calls: map[string]int{}, troubles: map[string][]trouble{}, groups: map[string][]string{}, pageSize: 200, clock: time.Now().Unix() - 60}
+	s := &space{t: t, wire: &wire{answers: map[string]string{}}, calls: map[string]int{}, troubles: map[string][]trouble{}, groups: map[string][]string{}, pageSize: 200, clock: time.Now().Unix() - 60}
 	methods := map[string]func(url.Values) map[string]any{
 		"auth.test": s.authTest, "chat.postMessage": s.postMessage, "chat.update": s.update, "chat.postEphemeral": s.whisper,
 		"conversations.history": s.history, "conversations.replies": s.replies, "usergroups.users.list": s.members,
@@ -86,6 +88,8 @@ func newSpace(t *testing.T) *space {
 			c.Handle("/"+name, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, name, do) })
 		}
 		c.Handle("/views.open", s.open)
+		c.Handle("/apps.connections.open", s.connect)
+		c.Handle("/socket", s.listen)
 	})
 	s.server.Start()
 	t.Cleanup(s.server.Stop)
