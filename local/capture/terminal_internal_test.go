@@ -23,7 +23,7 @@ func TestPicture_KeepsColumnsColoursAndWhatIsNoMarkup(t *testing.T) {
 
 func TestPicture_WrapsAsATerminalDoes(t *testing.T) {
 	t.Parallel()
-	got := wrapped("\x1b[31m" + strings.Repeat("x", narrow)+"yz\x1b[0m", narrow)
+	got := wrapped("\x1b[31m"+strings.Repeat("x", narrow)+"yz\x1b[0m", narrow)
 	if len(got) != 2 || got[1] != "\x1b[31myz\x1b[0m" || !strings.HasSuffix(got[0], "xx") {
 		t.Errorf("it is wrapped as %q", got)
 	}

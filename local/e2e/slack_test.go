@@ -350,7 +350,7 @@ func TestSlack_TakesClicksByASocketWithoutANewStart(t *testing.T) {
 	r.promoted(commit)
 	unharmed(t, users.stop())
 	got := r.decided()
-	if len(got) != 1 || got[0].Spec.Actor != "slack:"+slack.Carla.ID || got[0].Status.Outcome != "Applied" || !slices.Contains(got[0].Spec.Groups, "slack:"+slack.Releasers) {
+	if len(got) != 1 || got[0].Spec.Actor != "slack:"+slack.Carla.ID || got[0].Spec.Via != "slack" || got[0].Status.Outcome != "Applied" {
 		t.Errorf("the decisions are %+v", got)
 	}
 	if weighlock(t) != pid {
