@@ -171,7 +171,7 @@ func TestLogs_TellWhyInTheOrderOfTime(t *testing.T) {
 	happened(t, rollout, long, corev1.EventTypeNormal, "Started", "7c4bh2aaaa starts")
 	happened(t, rollout, time.Now().Add(3*time.Minute), corev1.EventTypeWarning, "RolledBack", "the error rate rose")
 	happened(t, rollout, time.Now().Add(2*time.Minute), corev1.EventTypeNormal, "StepEntered", "step 2/3: 50%; step 1/3 passed: no worse") // which tells the verdict
-	happened(t, rollout, long, corev1.EventTypeWarning, "DecisionRejected", "step 2/3 asks for nobody") // which is told with the decision
+	happened(t, rollout, long, corev1.EventTypeWarning, "DecisionRejected", "step 2/3 asks for nobody")                                    // which is told with the decision
 	other := rollout.DeepCopy()
 	other.UID = "another"
 	happened(t, other, long, corev1.EventTypeNormal, "Started", "a Rollout of that name which is gone")

@@ -70,7 +70,7 @@ func (f file) read(document document) ([]*object, []Finding) {
 		return nil, []Finding{f.broken(document, err)}
 	}
 	root := inner(node)
-	if root == nil || root.Kind != yamlv3.MappingNode || !mentions(root) {
+	if root == nil || root.Kind != yamlv3.MappingNode || !mentions(root, true) {
 		return nil, nil
 	}
 	twice := duplicates(root, "")
@@ -129,8 +129,8 @@ func gather(one *object) []*object {
 	return found
 }
 
-// mentions says whether the document, or an item of a List, may be Weighlock's.
-func mentions(root *yamlv3.Node) bool {
+// mentions says whether the document, or an item of a List, may be Weighlock's. What stands for itself, by an anchor, would be followed for ever.
+func mentions(root *yamlv3.Node, list bool) bool {
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		switch key, value := root.Content[i].Value, inner(root.Content[i+1]); key {
 		case "apiVersion":
@@ -139,7 +139,7 @@ func mentions(root *yamlv3.Node) bool {
 			}
 		case "items":
 			for _, item := range value.Content {
-				if item = inner(item); item.Kind == yamlv3.MappingNode && mentions(item) {
+				if item = inner(item); list && item.Kind == yamlv3.MappingNode && mentions(item, false) {
 					return true
 				}
 			}
