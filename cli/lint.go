@@ -68,7 +68,7 @@ func (s *session) printReport(report *lint.Report, format string) error {
 	}
 	p := s.palette()
 	for _, finding := range report.Findings {
-		text := finding.String()
+		text := clean(finding.String())
 		if finding.Severity == lint.Warning {
 			text = p.wait(text)
 		}

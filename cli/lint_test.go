@@ -43,6 +43,10 @@ func TestLint_ExitsAsItFinds(t *testing.T) {
 	nowhere.run(t, "lint", doubtful).says(t, 0, warning, "1 object of Weighlock in 1 file: 0 errors, 1 warning\n")
 	nowhere.run(t, "lint", "--strict", doubtful).says(t, 1, warning, "1 object of Weighlock in 1 file: 0 errors, 1 warning\n")
 	nowhere.run(t, "lint", file(t, "a: b\n")).says(t, 0, "", "nothing to check: 0 objects of Weighlock in 1 file\n")
+	hostile := nowhere.run(t, "lint", file(t, strings.Replace(goodRollout, "{name: checkout}", `{name: "a\e[31mb\n::error::c", "d\e]0;e\a": f}`, 1)))
+	if got := hostile.out.String(); hostile.code != 1 || strings.ContainsAny(got, "\x1b\a") || strings.Contains(got, "\n::error") || !strings.Contains(got, "[31mb ::error::c") {
+		t.Errorf("exit code %d, and\n%q", hostile.code, got)
+	}
 	if call := nowhere.run(t, "lint", "/nowhere.yaml"); call.code != 1 || !strings.Contains(call.errOut.String(), "/nowhere.yaml") {
 		t.Errorf("exit code %d, and %s", call.code, call.errOut.String())
 	}

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +34,10 @@ func readAll(paths []string, in io.Reader) ([]file, error) {
 			content, err := bounded(in, "standard input")
 			if err != nil {
 				return nil, err
+			}
+			if len(bytes.TrimSpace(content)) == 0 {
+				// What was to write it has failed, most likely, and pipes don't tell.
+				return nil, errors.New("reading standard input: it is empty")
 			}
 			files = append(files, file{"standard input", content, true})
 			continue

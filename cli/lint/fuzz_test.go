@@ -25,6 +25,9 @@ func FuzzCheck(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		if strings.TrimSpace(text) == "" {
+			return
+		}
 		report, err := lint.Check([]string{"-"}, strings.NewReader(text))
 		if err != nil {
 			t.Fatal(err)

@@ -205,6 +205,9 @@ func TestCheck_LooksThroughFolders(t *testing.T) {
 }
 
 func TestCheck_SaysWhatItCantRead(t *testing.T) {
+	if _, err := lint.Check([]string{"-"}, strings.NewReader("\n")); err == nil || !strings.Contains(err.Error(), "standard input: it is empty") {
+		t.Errorf("of nothing it says %v", err)
+	}
 	large := filepath.Join(t.TempDir(), "large.yaml")
 	if err := os.WriteFile(large, []byte(strings.Repeat("a", 5<<20)), 0o600); err != nil {
 		t.Fatal(err)
