@@ -59,7 +59,7 @@ func read(payload []byte) (click, error) {
 
 func readCallback(callback *slackapi.InteractionCallback) (click, error) {
 	c := click{user: callback.User.ID, home: callback.User.TeamID, team: callback.Team.ID, trigger: callback.TriggerID}
-	switch callback.Type { //nolint:exhaustive // All else isn't asked for.
+	switch callback.Type {
 	case slackapi.InteractionTypeBlockActions:
 		if len(callback.ActionCallback.BlockActions) != 1 || callback.ActionCallback.BlockActions[0] == nil {
 			return c, errNotOurs

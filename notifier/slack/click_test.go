@@ -39,11 +39,11 @@ func (r *rig) approve(user string) clicked {
 	return clicked{action: "weighlock-approve", prompt: r.thread().Prompt.ID, user: user, home: team, team: team, at: "1.1"}
 }
 
-// reason is what Slack sends when a member has filled in why.
-func (r *rig) reason(user, why string) string {
+// reason is what Slack sends when Alice has filled in why.
+func (r *rig) reason(why string) string {
 	r.t.Helper()
 	text, err := json.Marshal(map[string]any{
-		"type": "view_submission", "team": map[string]any{"id": team}, "user": map[string]any{"id": user, "team_id": team},
+		"type": "view_submission", "team": map[string]any{"id": team}, "user": map[string]any{"id": "U0ALICE", "team_id": team},
 		"view": map[string]any{
 			"id": "V0ABC", "type": "modal", "callback_id": "weighlock-abort", "private_metadata": r.held(),
 			"state": map[string]any{"values": map[string]any{"reason": map[string]any{"reason": map[string]any{"type": "plain_text_input", "value": why}}}},
@@ -139,7 +139,7 @@ func sameSpec(a, b v1alpha1.DecisionSpec) bool {
 func TestClick_AbortAsksWhyAndSaysSo(t *testing.T) {
 	r := newRig(t)
 	r.becomes(asking)
-	why := r.reason("U0ALICE", " too many errors ")
+	why := r.reason(" too many errors ")
 	if n := len(r.decisions()); n != 0 {
 		t.Fatalf("there are %d decisions before anybody said why", n)
 	}
@@ -155,7 +155,7 @@ func TestClick_AbortNeedsAReason(t *testing.T) {
 	r := newRig(t)
 	r.becomes(asking)
 	for _, why := range []string{"", "  \n", strings.Repeat("x", 1001)} {
-		answer := r.send(signed(r.secret, r.reason("U0ALICE", why)))
+		answer := r.send(signed(r.secret, r.reason(why)))
 		if answer.Code != 200 || !strings.Contains(answer.Body.String(), `"response_action":"errors"`) {
 			t.Errorf("a reason of %d characters is answered with %d %s, want the modal to ask again", len(why), answer.Code, answer.Body)
 		}
@@ -170,7 +170,7 @@ func TestClick_AbortCountsThoughTheRolloutWentOnMeanwhile(t *testing.T) {
 	approval := &v1alpha1.Approval{}
 	r := newRig(t, v1alpha1.Step{Weight: new(int32(5)), Approval: approval}, v1alpha1.Step{Weight: new(int32(50)), Approval: approval})
 	r.becomes(asking, func(s *v1alpha1.RolloutStatus) { s.Step.Index, s.Step.Position = 0, "1/2" })
-	why := r.reason("U0ALICE", "broken")
+	why := r.reason("broken")
 	r.edit(func(rollout *v1alpha1.Rollout) { rollout.Spec.Steps[1].Weight = new(int32(60)) })
 	r.becomes(asking)
 	r.click(why)
@@ -194,7 +194,7 @@ func TestClick_AbortOfWhatIsOverIsAnswered(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			r.becomes(asking)
-			why := r.reason("U0ALICE", "broken")
+			why := r.reason("broken")
 			then(r)
 			r.click(why)
 			r.refused("U0ALICE", "superseded")

@@ -62,7 +62,7 @@ func (a *App) Handler() http.Handler {
 }
 
 func (a *App) serve(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody)) //nolint:forbidigo // It is bounded, and too much is an error.
 	if err != nil {
 		a.turnAway(w, "unreadable", http.StatusRequestEntityTooLarge)
 		return

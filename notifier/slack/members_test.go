@@ -69,7 +69,7 @@ func TestClick_AbortIsForWhoeverMayApproveAndForThoseConfigured(t *testing.T) {
 			Weight: new(int32(50)), Approval: &v1alpha1.Approval{Approvers: []v1alpha1.Approver{{User: "slack:U0NAMED"}}},
 		})
 		r.becomes(asking)
-		why := strings.ReplaceAll(r.reason("U0ALICE", "broken"), "U0ALICE", user)
+		why := strings.ReplaceAll(r.reason("broken"), "U0ALICE", user)
 		r.click(why)
 		if may {
 			r.made(1, v1alpha1.DecisionApplied, "aborted")

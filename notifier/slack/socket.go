@@ -18,25 +18,29 @@ const firstPause, longestPause = time.Second, time.Minute
 // Socket takes what members click by a connection that the app opens (Socket Mode), until the context ends. It connects again when
 // that is lost.
 func (a *App) Socket(ctx context.Context) error {
-	pause := firstPause
-	for ctx.Err() == nil {
-		began := a.o.Clock.Now()
-		err := a.connect(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		if a.o.Clock.Since(began) > longestPause {
-			pause = firstPause
-		}
-		wait := max(pause, limited(err))
-		a.o.Log.Info("the connection to Slack has ended; trying again", "after", wait, "err", fmt.Sprint(explain(err)))
-		select {
-		case <-ctx.Done():
-		case <-a.o.Clock.After(wait):
-		}
-		pause = min(2*pause, longestPause)
+	for pause := firstPause; ctx.Err() == nil; {
+		pause = a.listen(ctx, pause)
 	}
 	return nil
+}
+
+// listen holds one connection, and pauses after it. It returns how long to pause after the next one.
+func (a *App) listen(ctx context.Context, pause time.Duration) time.Duration {
+	began := a.o.Clock.Now()
+	err := a.connect(ctx)
+	if ctx.Err() != nil {
+		return pause
+	}
+	if a.o.Clock.Since(began) > longestPause {
+		pause = firstPause
+	}
+	wait := max(pause, limited(err))
+	a.o.Log.Info("the connection to Slack has ended; trying again", "after", wait, "err", fmt.Sprint(explain(err)))
+	select {
+	case <-ctx.Done():
+	case <-a.o.Clock.After(wait):
+	}
+	return min(2*pause, longestPause)
 }
 
 // connect holds one connection.
@@ -71,7 +75,7 @@ func (a *App) connect(ctx context.Context) error {
 
 // take takes one event of a connection.
 func (a *App) take(ctx context.Context, connection *socketmode.Client, event socketmode.Event) error {
-	switch event.Type { //nolint:exhaustive // All else isn't asked for.
+	switch event.Type {
 	case socketmode.EventTypeConnected:
 		a.o.Log.Info("connected to Slack")
 	case socketmode.EventTypeConnectionError:

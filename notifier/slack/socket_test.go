@@ -137,12 +137,12 @@ func TestSocket_AsksForAReason(t *testing.T) {
 	r.becomes(asking)
 	w := r.socket()
 	r.eventually("a connection", func() bool { return w.count() == 1 })
-	w.send(t, "1", r.reason("U0ALICE", " "))
+	w.send(t, "1", r.reason(" "))
 	r.eventually("an answer", func() bool { _, is := w.answer("1"); return is })
 	if answer, _ := w.answer("1"); !strings.Contains(answer, `"response_action":"errors"`) {
 		t.Errorf("the answer is %s, want the modal to ask again", answer)
 	}
-	w.send(t, "2", r.reason("U0ALICE", "broken"))
+	w.send(t, "2", r.reason("broken"))
 	if d := r.made(1, v1alpha1.DecisionApplied, "aborted")[0]; d.Spec.Reason != "broken" {
 		t.Errorf("the decision is %+v", d.Spec)
 	}
@@ -184,7 +184,7 @@ func TestSocket_TriesSoonAgainWhileSlackIsAway(t *testing.T) {
 	w := r.socket()
 	r.eventually("a connection once Slack is back", func() bool {
 		if fake.HasWaiters() {
-			fake.Step(time.Second)
+			fake.Step(30 * time.Second)
 		}
 		return w.count() == 1
 	})

@@ -130,9 +130,9 @@ func TestSync_WaitsWhileSlackIsAway(t *testing.T) {
 		}
 		fake.Step(again)
 	}
-	for i, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30, 30} {
-		if waits[i] != want*time.Second {
-			t.Errorf("pause %d is %s, want %s", i, waits[i], want*time.Second)
+	for i, want := range []string{"1s", "2s", "4s", "8s", "16s", "30s", "30s", "30s"} {
+		if waits[i].String() != want {
+			t.Errorf("pause %d is %s, want %s", i, waits[i], want)
 		}
 	}
 	r.space.setAway(false)
@@ -343,7 +343,7 @@ func TestSync_KeepsTheRestOfTheStatus(t *testing.T) {
 func TestSync_MakesRoomForAnotherSink(t *testing.T) {
 	r := newRig(t)
 	r.set(inStep, func(s *v1alpha1.RolloutStatus) {
-		for _, name := range strings.Split("a b c d e f g h i j k l m n o p", " ") {
+		for name := range strings.SplitSeq("a b c d e f g h i j k l m n o p", " ") {
 			s.Threads = append(s.Threads, v1alpha1.Thread{Sink: name, Attempt: 1, Channel: "C0" + name, Timestamp: "1.1", Over: true})
 		}
 	})
