@@ -48,6 +48,15 @@ func (w *world) checkRoute(a rollout.SetRoute) {
 	if !w.route.exists {
 		return
 	}
+	if a.Progress.Attempt < was.Attempt {
+		w.violated("the attempts are counted backwards: %s", a.Progress)
+	}
+	if a.Progress.Phase == rollout.PhaseStep && was.Phase != rollout.PhaseStep {
+		if a.Progress.Attempt <= w.attempt {
+			w.violated("two rollouts have the same number: %s", a.Progress)
+		}
+		w.attempt = a.Progress.Attempt
+	}
 	promoted := a.Progress.OnCopy && a.Progress.Incumbent == was.Candidate && was.Phase == rollout.PhaseStep
 	entered := a.Progress.Phase == rollout.PhaseStep
 	switch {
@@ -130,7 +139,10 @@ func (w *world) checkNote(a rollout.Note) {
 	}
 	was, now := w.route.progress, a.Progress
 	was.Approvals, was.Paused, was.Hastened, was.Decided = now.Approvals, now.Paused, now.Hastened, now.Decided
-	was.Rested = now.Rested
+	was.Rested, was.Attempt, was.Tried = now.Rested, now.Attempt, now.Tried
+	if now.Attempt < w.route.progress.Attempt {
+		w.violated("the attempts are counted backwards: %s", now)
+	}
 	if !reflect.DeepEqual(was, now) {
 		w.violated("a note changes progress from %s to %s", was, now)
 	}

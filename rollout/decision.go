@@ -96,7 +96,7 @@ type Note struct {
 
 func (Note) action() {}
 
-func (a Note) String() string { return "remember what was decided" }
+func (Note) String() string { return "remember progress" }
 
 // heard is what follows from the decisions that are pending.
 type heard struct {
@@ -114,11 +114,13 @@ func (v *view) hear() {
 	h := &v.heard
 	h.progress = v.progress
 	h.progress.Approvals = slices.Clone(h.progress.Approvals)
-	if v.Deleting || v.progress.Phase == "" {
+	if v.progress.Phase == "" {
 		return
 	}
 	for _, d := range v.Decisions {
 		switch {
+		case v.Deleting:
+			h.refuse(d, v1alpha1.DecisionSuperseded, "the Rollout is being deleted")
 		case d.Void != "":
 			h.refuse(d, v1alpha1.DecisionSuperseded, "%s", d.Void)
 		case d.Unchecked != "":
@@ -298,13 +300,12 @@ func (v *view) absorb(p *Plan) {
 	p.Actions = append(actions, p.Actions...)
 }
 
-// carry puts into the writes of progress what goes on from one to the next: the number of the attempt, and the decisions whose outcome
-// a crash may keep from being reported.
+// carry puts into the writes of progress the decisions whose outcome a crash may keep from being reported.
 func (v *view) carry(p *Plan) {
 	for i, action := range p.Actions {
 		switch a := action.(type) {
 		case SetRoute:
-			a.Progress.Attempt = v.attemptAt(a.Progress)
+			v.number(&a.Progress)
 			a.Progress.Decided = v.pending(append(slices.Clone(v.progress.Decided), a.Progress.Decided...))
 			p.Actions[i] = a
 		case Note:
@@ -323,31 +324,6 @@ func (v *view) pending(names []string) []string {
 		}
 	}
 	return pending
-}
-
-// attempt is the number of the rollout that runs, or ran last.
-func (v *view) attempt() int64 {
-	if v.progress.Phase != PhaseStep && v.trial() != "" {
-		return v.progress.Attempt + 1
-	}
-	return v.progress.Attempt
-}
-
-// attemptAt is the number that goes with progress which is about to be written.
-func (v *view) attemptAt(next Progress) int64 {
-	now := v.progress
-	same := next.Phase == now.Phase && next.Candidate == now.Candidate
-	switch next.Phase {
-	case PhaseStep, PhaseRolledBack, PhaseSetBack:
-		if now.Phase != PhaseStep && !same {
-			return now.Attempt + 1
-		}
-	case PhaseServing:
-		if now.Phase != PhaseStep && now.Phase != "" && next.OnCopy && next.Incumbent != now.Incumbent {
-			return now.Attempt + 1 // Promoted without a step.
-		}
-	}
-	return now.Attempt
 }
 
 // voice is a word as the status tells it.

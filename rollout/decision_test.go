@@ -351,6 +351,34 @@ func TestRetry_TriesAFailedRevisionFromItsFirstStep(t *testing.T) {
 	w.became(t, again, v1alpha1.DecisionSuperseded, "b has not failed")
 }
 
+func TestAttempt_IsAnotherForEachRollout(t *testing.T) {
+	t.Parallel()
+	w := adoptedWorld(canary())
+	w.broken["b"] = true
+	seen := func() int64 { return rollout.PlanFor(w.snapshot(), w.now).Status.Attempt }
+	w.commit("b")
+	w.run(2)
+	if got := seen(); got != 1 {
+		t.Errorf("the first rollout has the number %d while it starts", got)
+	}
+	w.commit("c")
+	w.run(1)
+	if got := seen(); got != 2 {
+		t.Errorf("what supersedes it has the number %d", got)
+	}
+	w.run(1)
+	w.commit("a")
+	w.run(5)
+	if got := seen(); got != 2 {
+		t.Errorf("the number is %d after a revert", got)
+	}
+	w.commit("c")
+	w.run(200)
+	if p := w.route.progress; p.Attempt != 3 || p.Incumbent != "c" || p.Tried != "" {
+		t.Errorf("it is at %s", p)
+	}
+}
+
 func TestRetry_TriesARevisionThatWasSetBack(t *testing.T) {
 	t.Parallel()
 	spec := canary()

@@ -59,8 +59,8 @@ func PlanFor(s Snapshot, now time.Time) Plan {
 		if plan == nil {
 			continue
 		}
-		v.tidy(plan)
 		v.absorb(plan)
+		v.tidy(plan)
 		v.remember(plan)
 		v.carry(plan)
 		v.weigh(plan)

@@ -24,7 +24,7 @@ func (v *view) report(p *Plan) {
 		return
 	}
 	s.Warnings = v.warnings()
-	s.Attempt = v.attempt()
+	s.Attempt = v.attempt(p)
 	if paused := v.paused(); paused != nil {
 		voice := paused.voice()
 		s.Paused = &voice

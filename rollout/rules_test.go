@@ -67,7 +67,7 @@ func TestPlanFor_GuardsTheAutoscalerBeforeACopyIsMade(t *testing.T) {
 	w := adoptedWorld(canary())
 	w.scaler = &autoscaler{}
 	w.commit("b")
-	want := []string{"hold the workload", "keep the autoscaler from taking pods away", "record b", "copy b with 1 replicas"}
+	want := []string{"hold the workload", "keep the autoscaler from taking pods away", "remember progress", "record b", "copy b with 1 replicas"}
 	if diff := cmp.Diff(want, actions(w.step(100))); diff != "" {
 		t.Errorf("actions (-want +got):\n%s", diff)
 	}

@@ -96,8 +96,10 @@ type Progress struct {
 	Reason string `json:"reason,omitempty"`
 	// Left is what analysis said of the step that this left; nil where it said nothing.
 	Left *Left `json:"left,omitempty"`
-	// Attempt counts the rollouts: the one that runs, or ran last.
-	Attempt int64 `json:"attempt,omitempty"`
+	// Attempt counts the rollouts: the one that runs, or ran last. Tried is the revision that it tries, or tried until it failed; empty
+	// once it is over.
+	Attempt int64  `json:"attempt,omitempty"`
+	Tried   string `json:"tried,omitempty"`
 	// Approvals of the present step.
 	Approvals []Word `json:"approvals,omitempty"`
 	// Paused is who keeps the rollout where it is; Hastened who has it go on whatever gate is closed. They are about the revision

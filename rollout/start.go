@@ -28,6 +28,7 @@ func start(v *view) *Plan {
 	if p := v.unroutable(); p != nil {
 		return p
 	}
+	v.begin()
 	size := v.stepSize(0)
 	p := doing(v1alpha1.StateStarting, v1alpha1.ReasonStarting, v.want+" starts beside "+v.progress.Incumbent)
 	p.Status.WaitingFor = v.podsReady(size)

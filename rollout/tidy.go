@@ -26,6 +26,9 @@ func idle(v *view) *Plan {
 	case !w.Paused && held:
 		p.Actions = append(p.Actions, Hold{})
 	}
+	if v.want == v.progress.Incumbent {
+		v.end()
+	}
 	if keep := v.keep(); len(keep) > 0 && len(p.Actions) == 0 {
 		p.Actions = append(p.Actions, Forget{Keep: keep})
 	}

@@ -55,6 +55,8 @@ type world struct {
 	decisions []rollout.Decision
 	said      int
 	outcomes  map[string]rollout.Settle
+	// attempt is that of the last rollout that was seen in a step.
+	attempt int64
 	// wrong is since when the workload has had users' traffic on pods that are not the incumbent's.
 	wrong time.Time
 	// last time that a track had traffic.

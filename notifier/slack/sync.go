@@ -164,6 +164,9 @@ func rootID(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) string {
 // live says whether an attempt is under way of which people should be told.
 func live(rollout *v1alpha1.Rollout) bool {
 	status := &rollout.Status
+	if status.Step == nil && (status.State == v1alpha1.StateSuspended || status.State == v1alpha1.StatePaused || status.State == v1alpha1.StateStalled) {
+		return false // It hasn't begun, and its number is that of the one before.
+	}
 	return status.Attempt > 0 && status.Candidate != nil && status.Candidate.Failed == "" && rollout.DeletionTimestamp.IsZero() &&
 		!slices.Contains([]v1alpha1.State{"", v1alpha1.StateRolledBack, v1alpha1.StateIdle, v1alpha1.StateDeleting, v1alpha1.StateAdopting}, status.State)
 }
