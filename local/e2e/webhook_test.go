@@ -141,6 +141,7 @@ func (q hooked) genuine() error {
 }
 
 func TestWebhook_IsToldOfARolloutInOrderThoughItWasAway(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "hooked")
 	r.open()
 	stop := r.load(100)
