@@ -33,6 +33,9 @@ func (s *sink) Deliver(ctx context.Context, event notifier.Event) error {
 	if err != nil {
 		return explain(err)
 	}
+	if event.Reason == v1alpha1.ReasonApprovalNeeded && to.thread != "" && s.asks(event.Rollout) {
+		return nil // The prompt says so.
+	}
 	_, _, err = s.app.post(ctx, to, event.ID, line(event, to.thread == ""), false)
 	if to.thread != "" && gone(err) {
 		// Somebody has deleted the thread: the channel is told.
@@ -40,6 +43,11 @@ func (s *sink) Deliver(ctx context.Context, event notifier.Event) error {
 		_, _, err = s.app.post(ctx, to, event.ID, line(event, true), false)
 	}
 	return explain(err)
+}
+
+// asks says that people are asked in the channel.
+func (s *sink) asks(rollout *v1alpha1.Rollout) bool {
+	return slices.ContainsFunc(s.app.channels(rollout), func(c Channel) bool { return c.Sink == s.name && c.ID == s.id && c.Approvals })
 }
 
 // place is where an event is told: in the thread of the attempt in which it happened, where the channel follows the Rollout.
