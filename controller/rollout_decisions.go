@@ -90,7 +90,7 @@ func (r *RolloutReconciler) decisions(ctx context.Context, key client.ObjectKey,
 
 // urgency orders verbs: what lowers risk comes first.
 func urgency(verb v1alpha1.DecisionVerb) int {
-	switch verb { //nolint:exhaustive // All others can wait.
+	switch verb {
 	case v1alpha1.VerbAbort:
 		return 0
 	case v1alpha1.VerbPause:
