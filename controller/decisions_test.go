@@ -15,6 +15,7 @@ import (
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/controller"
+	"github.com/weighlock/weighlock/decision"
 	"github.com/weighlock/weighlock/rollout"
 )
 
@@ -50,14 +51,22 @@ func TestDecision_MadeByHandBecomesTheRollouts(t *testing.T) {
 	t.Parallel()
 	l := waiting(t, 2)
 	since := l.seen().Status.Step.Since.Time
+	owned := decision.New(l.seen(), v1alpha1.VerbPause, decision.Author{Actor: administrator, Via: "test"}, "")
+	owned.GenerateName, owned.Name = "", "owned"
+	before := l.running.writes
+	l.create(t, owned)
+	l.rest(t)
+	if writes := l.running.writes - before; writes != 3 {
+		t.Errorf("a decision takes %d writes, want the route, its outcome and the Rollout's status: %s", writes, l.tail(6))
+	}
 	l.create(t, l.byHand("by-hand", nil))
 	l.rest(t)
 	d := l.decided()["by-hand"]
 	if d.Status.Outcome != v1alpha1.DecisionApplied || d.Status.At == nil || !strings.Contains(d.Status.Message, "approved by admin through api: tried it") {
 		t.Errorf("its outcome is %+v", d.Status)
 	}
-	owned := slices.ContainsFunc(d.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == l.seen().UID })
-	if !owned || d.Labels[v1alpha1.LabelRollout] != "shop" {
+	isOurs := slices.ContainsFunc(d.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == l.seen().UID })
+	if !isOurs || d.Labels[v1alpha1.LabelRollout] != "shop" {
 		t.Errorf("it is not the Rollout's: %+v, %v", d.OwnerReferences, d.Labels)
 	}
 	if !l.progress().Approvals[0].At.Equal(d.CreationTimestamp.Time) {
