@@ -190,7 +190,7 @@ func unseen(progress string) string {
 	if err != nil {
 		return progress
 	}
-	parsed.Seen, parsed.Decided = nil, nil
+	parsed.Seen, parsed.Decided, parsed.Rested = nil, nil, 0
 	for i := range parsed.Approvals {
 		parsed.Approvals[i].At = time.Time{}
 	}
