@@ -43,7 +43,7 @@ func (e Event) Facts() []Fact {
 		}
 	}
 	if c := status.Candidate; c != nil {
-		add("Commit", shortCommit(c.Commit))
+		add("Commit", ShortCommit(c.Commit))
 		add("Author", c.Author)
 	}
 	return facts
@@ -61,8 +61,8 @@ func compared(metric v1alpha1.MetricStatus) string {
 	return text
 }
 
-// shortCommit cuts a commit's hash, which may stand behind a branch's name.
-func shortCommit(commit string) string {
+// ShortCommit cuts a commit's hash, which may stand behind a branch's name. What is no hash, such as a tag, stays whole.
+func ShortCommit(commit string) string {
 	const short = 12
 	before, hash, found := strings.Cut(commit, ":")
 	if !found {
