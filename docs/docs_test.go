@@ -229,3 +229,54 @@ func TestQuotes_AreWordForWord(t *testing.T) {
 		t.Error("found no quotes")
 	}
 }
+
+// TestRollbacks_AreToldInTheCoresWords holds the sentence that a rollback ends with, wherever pages quote it, to the core's.
+func TestRollbacks_AreToldInTheCoresWords(t *testing.T) {
+	logs, err := filepath.Glob(filepath.Join(root, "rollout/testdata/*.golden"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := regexp.MustCompile(`It stays held[:;].*`)
+	var said []string
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said = append(said, held.FindAllString(string(text), -1)...)
+	}
+	if len(said) == 0 {
+		t.Fatal("the core says nowhere that a workload stays held")
+	}
+	for _, page := range pages(t) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What a terminal shows goes on in its next line.
+		for _, quote := range held.FindAllString(strings.Join(strings.Fields(string(text)), " "), -1) {
+			if !slices.ContainsFunc(said, func(sentence string) bool { return strings.HasPrefix(quote, sentence) }) {
+				t.Errorf("%s says %.90q, which the core doesn't: it says %q", page, quote, slices.Compact(slices.Sorted(slices.Values(said))))
+			}
+		}
+	}
+}
+
+// TestPictures_AreShownSomewhere finds pictures that no page shows.
+func TestPictures_AreShownSomewhere(t *testing.T) {
+	shown := map[string]bool{}
+	for _, page := range pages(t) {
+		for _, match := range link.FindAllStringSubmatch(prose(t, page), -1) {
+			shown[filepath.Join(filepath.Dir(page), match[1])] = true
+		}
+	}
+	there, err := filepath.Glob("images/*")
+	if err != nil || len(there) == 0 {
+		t.Fatalf("found no pictures: %v", err)
+	}
+	for _, picture := range there {
+		if !shown[filepath.Join(root, "docs", picture)] {
+			t.Errorf("no page shows %s", picture)
+		}
+	}
+}
