@@ -25,7 +25,7 @@ type Adapter interface {
 	Hold(ctx context.Context, ref Reference, state *State) error
 	Release(ctx context.Context, ref Reference, state *State) error
 
-	// Record keeps a template under its revision; MarkFailed remembers why a revision was rolled back, and forgets it
+	// Record keeps a template under its revision, and which commit brings it now; MarkFailed remembers why a revision was rolled back, and forgets it
 	// again when the reason is empty; Forget drops records that are not among keep.
 	Record(ctx context.Context, ref Reference, template Template) error
 	MarkFailed(ctx context.Context, ref Reference, revision, reason string) error

@@ -182,6 +182,23 @@ func TestRecord_KeepsWhoBroughtTheTemplate(t *testing.T) {
 	if record := o.Records[o.Workload.Template.Revision]; record.Commit != "4b2f" || record.Author != "Ada" {
 		t.Errorf("the record is of commit %q by %q", record.Commit, record.Author)
 	}
+
+	// As a git revert does.
+	again := o.Workload.Template
+	again.Commit, again.Author = "77e0", "Bob"
+	r.must("mark", r.MarkFailed(t.Context(), r.ref, again.Revision, "errors above the SLO"))
+	r.until("the mark", func(o *workload.Observation) bool { return o.Records[again.Revision].Failed != "" })
+	r.record(again)
+	o = r.until("the other commit", func(o *workload.Observation) bool { return o.Records[again.Revision].Commit == "77e0" })
+	if record := o.Records[again.Revision]; len(o.Records) != 1 || record.Author != "Bob" || record.Failed != "errors above the SLO" || record.Number != 1 {
+		t.Errorf("of %d records it is %+v", len(o.Records), record)
+	}
+	again.Commit, again.Author = "", ""
+	r.record(again)
+	o = r.until("the record", func(o *workload.Observation) bool { return len(o.Records) == 1 })
+	if record := o.Records[again.Revision]; record.Commit != "77e0" {
+		t.Errorf("a write that no commit brings makes it one of commit %q", record.Commit)
+	}
 }
 
 func TestCaches_HoldOnlyWhatIsNeeded(t *testing.T) {

@@ -14,17 +14,22 @@ import (
 	"github.com/weighlock/weighlock/workload"
 )
 
-// Record keeps a template as a ControllerRevision. One that is kept already stays as it is: it tells who
-// brought the template first. It needs create and patch on controllerrevisions.
+// Record keeps a template as a ControllerRevision. Of one that is kept already only who brings it now is changed. It needs
+// create and patch on controllerrevisions.
 func (a *Adapter) Record(ctx context.Context, ref workload.Reference, template workload.Template) error {
 	records, err := a.records(ctx, ref)
 	if err != nil {
 		return err
 	}
-	if _, ok := records[template.Revision]; ok {
+	record, known := records[template.Revision]
+	switch {
+	case known && (template.Commit == "" || template.Commit == record.Commit):
 		return nil
+	case known:
+		record.Commit, record.Author = template.Commit, template.Author
+		return a.applyRecord(ctx, ref, record)
 	}
-	record := workload.Record{Template: template, Number: 1}
+	record = workload.Record{Template: template, Number: 1}
 	for _, other := range records {
 		record.Number = max(record.Number, other.Number+1)
 	}
