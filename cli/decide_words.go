@@ -58,15 +58,22 @@ func called(revision *v1alpha1.RevisionStatus) string {
 	if revision.Commit == "" {
 		return revision.Revision
 	}
-	return fmt.Sprintf("%s (commit %s)", revision.Revision, revision.Commit[:min(len(revision.Commit), 8)])
+	return fmt.Sprintf("%s (commit %s)", revision.Revision, shortCommit(revision.Commit))
 }
 
+// shortCommit is as much of a commit as people need.
+func shortCommit(commit string) string { return commit[:min(len(commit), 8)] }
+
 // voiced tells who said something, through what and why.
-func voiced(voice *v1alpha1.Voice) string {
+func voiced(voice *v1alpha1.Voice) string { return voicedAt(voice, "") }
+
+// voicedAt tells also when, in words that follow on the others.
+func voicedAt(voice *v1alpha1.Voice, when string) string {
 	text := voice.Actor
 	if voice.Via != "" {
 		text += " through " + voice.Via
 	}
+	text += when
 	if voice.Reason != "" {
 		text += ": " + voice.Reason
 	}
@@ -83,9 +90,9 @@ func tally(approval *v1alpha1.ApprovalStatus) string {
 
 // completeStep completes the steps of the Rollout that the arguments name.
 func (s *session) completeStep(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	rollout, err := s.rollout(cmd.Context(), args)
+	rollout, err := s.meant(cmd, args)
 	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return nothing()
 	}
 	var found []string
 	for i := range rollout.Spec.Steps {

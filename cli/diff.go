@@ -25,7 +25,7 @@ func newDiffCommand(s *session) *cobra.Command {
 		Short: "Show how the candidate differs from the incumbent",
 		Long: `Show how the candidate's pod template differs from the incumbent's, as Weighlock keeps both. After a rollback the candidate is the one that failed.
 
-It exits with 0, or with --exit-code with 1 where they differ.`,
+It exits with 0, or with --exit-code with 1 where they differ, and with 128 where that can't be told.`,
 		Example: `  # What is being tried?
   kubectl weighlock diff checkout
 
@@ -37,43 +37,38 @@ It exits with 0, or with --exit-code with 1 where they differ.`,
 			if context < 0 {
 				return usagef("--unified %d: it is a number of lines", context)
 			}
-			rollout, err := s.rollout(cmd.Context(), args)
-			if err != nil {
-				return err
-			}
-			differ, err := s.diff(cmd.Context(), rollout, from, to, context)
-			if err != nil {
-				return err
-			}
-			if differ && code {
+			differ, err := s.diff(cmd.Context(), args, from, to, context)
+			switch {
+			case code && exitCode(err) == ExitError:
+				return &exitError{code: exitUntold, err: err}
+			case code && differ:
 				return exitWith(ExitError)
 			}
-			return nil
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "The revision, or commit, that is compared with. The default is the incumbent.")
 	cmd.Flags().StringVar(&to, "to", "", "The revision, or commit, that is compared. The default is the candidate.")
 	cmd.Flags().IntVarP(&context, "unified", "U", 3, "How many lines are shown around each difference.")
-	cmd.Flags().BoolVar(&code, "exit-code", false, "Exit with 1 where there are differences.")
+	cmd.Flags().BoolVar(&code, "exit-code", false, "Exit with 1 where there are differences, and with 128 for errors.")
 	return cmd
 }
 
 // diff prints how two revisions differ, and says whether they do.
-func (s *session) diff(ctx context.Context, rollout *v1alpha1.Rollout, from, to string, context int) (bool, error) {
-	api, err := s.client()
+func (s *session) diff(ctx context.Context, args []string, from, to string, context int) (bool, error) {
+	rollout, err := s.rollout(ctx, args)
 	if err != nil {
 		return false, err
 	}
-	records := &appsv1.ControllerRevisionList{}
-	err = api.List(ctx, records, client.InNamespace(rollout.Namespace), client.MatchingLabels{v1alpha1.LabelRollout: naming.LabelValue(rollout.Name)})
-	if err != nil {
-		return false, fmt.Errorf("list the revisions of %s/%s: %w", rollout.Namespace, rollout.Name, err)
-	}
-	old, err := choose(rollout, records.Items, from, rollout.Status.Incumbent, "incumbent", "--from")
+	records, err := s.kept(ctx, rollout)
 	if err != nil {
 		return false, err
 	}
-	tried, err := choose(rollout, records.Items, to, rollout.Status.Candidate, "candidate", "--to")
+	old, err := choose(rollout, records, from, rollout.Status.Incumbent, "incumbent", "--from")
+	if err != nil {
+		return false, err
+	}
+	tried, err := choose(rollout, records, to, rollout.Status.Candidate, "candidate", "--to")
 	if err != nil {
 		return false, err
 	}
@@ -99,24 +94,52 @@ func (s *session) diff(ctx context.Context, rollout *v1alpha1.Rollout, from, to 
 	return true, nil
 }
 
+// keptOf are the revisions of a Rollout that Weighlock keeps, in a list of ControllerRevisions.
+func keptOf(rollout *v1alpha1.Rollout) []client.ListOption {
+	return []client.ListOption{client.InNamespace(rollout.Namespace), client.MatchingLabels{v1alpha1.LabelRollout: naming.LabelValue(rollout.Name)}}
+}
+
+// kept lists them.
+func (s *session) kept(ctx context.Context, rollout *v1alpha1.Rollout) ([]appsv1.ControllerRevision, error) {
+	api, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	records := &appsv1.ControllerRevisionList{}
+	if err := api.List(ctx, records, keptOf(rollout)...); err != nil {
+		return nil, fmt.Errorf("list the revisions of %s/%s: %w", rollout.Namespace, rollout.Name, err)
+	}
+	return records.Items, nil
+}
+
 // choose is the record of the revision that was asked for, or else of one that the status tells of.
 func choose(rollout *v1alpha1.Rollout, records []appsv1.ControllerRevision, asked string, usual *v1alpha1.RevisionStatus, role, flag string) (*appsv1.ControllerRevision, error) {
 	if asked == "" && usual == nil {
 		return nil, fmt.Errorf("%s: there is no %s: %s (%s names a revision, and history tells of them)", rollout.Name, role, standing(rollout), flag)
 	}
-	var known []string
-	for i := range records {
-		record := &records[i]
-		revision := &v1alpha1.RevisionStatus{Revision: record.Labels[v1alpha1.LabelRevision], Commit: record.Annotations[v1alpha1.AnnotationCommit]}
-		if asked == "" && revision.Revision == usual.Revision || asked != "" && isRevision(revision, asked) {
-			return record, nil
-		}
-		known = append(known, revision.Revision)
-	}
 	if asked == "" {
 		asked = usual.Revision
 	}
-	return nil, fmt.Errorf("%s: revision %s isn't kept, but %s", rollout.Name, asked, strings.Join(known, ", "))
+	var known, fit []string
+	var found *appsv1.ControllerRevision
+	for i := range records {
+		record := &records[i]
+		revision := &v1alpha1.RevisionStatus{Revision: record.Labels[v1alpha1.LabelRevision], Commit: record.Annotations[v1alpha1.AnnotationCommit]}
+		known = append(known, revision.Revision)
+		switch {
+		case revision.Revision == asked:
+			return record, nil
+		case isRevision(revision, asked):
+			found, fit = record, append(fit, called(revision))
+		}
+	}
+	switch len(fit) {
+	case 0:
+		return nil, fmt.Errorf("%s: revision %s isn't kept, but %s", rollout.Name, asked, strings.Join(known, ", "))
+	case 1:
+		return found, nil
+	}
+	return nil, fmt.Errorf("%s: %s %s may be each of %s: write more of it", rollout.Name, flag, asked, strings.Join(fit, ", "))
 }
 
 // title names a revision in the head of a comparison.

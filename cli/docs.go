@@ -21,6 +21,7 @@ const exitCodes = `| code | what it says |
 | 3 | status: the rollout was, or is being, rolled back |
 | 4 | status: the rollout waits for a person |
 | 5 | the time was over first: a decision that nobody answered stands and waits |
+| 128 | diff --exit-code: an error, as 1 says that there are differences |
 | 130 | ended by Ctrl-C |
 `
 

@@ -27,6 +27,8 @@ const (
 	ExitWaiting = 4
 	// ExitTimeout says that the time was over first.
 	ExitTimeout = 5
+	// exitUntold says that something failed, where ExitError says that things differ.
+	exitUntold = 128
 	// exitInterrupted says that the user ended it, as shells do.
 	exitInterrupted = 130
 )

@@ -38,7 +38,14 @@ var errDenied = errors.New("the API server doesn't let you watch")
 type sight struct {
 	namespace, name string
 	labels          labels.Selector
-	kinds           []client.Object
+	kinds           []kind
+}
+
+// kind is what is seen besides Rollouts: all objects of a kind, or only some.
+type kind struct {
+	object client.Object
+	list   client.ObjectList
+	only   fields.Selector
 }
 
 // open begins to see, until ctx ends.
@@ -66,6 +73,12 @@ func (s *session) open(ctx context.Context, of sight) (*eye, error) {
 		Scheme: types, Mapper: mapper, ReaderFailOnMissingInformer: true,
 		ByObject: map[client.Object]cache.ByObject{&v1alpha1.Rollout{}: rollouts},
 	}
+	kinds := []client.Object{&v1alpha1.Rollout{}}
+	for _, k := range of.kinds {
+		kinds = append(kinds, k.object)
+		// Who wrote which field takes half of the room, and nobody looks at it.
+		options.ByObject[k.object] = cache.ByObject{Field: k.only, Transform: cache.TransformStripManagedFields()}
+	}
 	if of.namespace != "" {
 		options.DefaultNamespaces = map[string]cache.Config{of.namespace: {}}
 	}
@@ -74,7 +87,7 @@ func (s *session) open(ctx context.Context, of sight) (*eye, error) {
 		return nil, fmt.Errorf("make a client for %s: %w", config.Host, err)
 	}
 	e.Reader = seen
-	return e, e.start(ctx, seen, append([]client.Object{&v1alpha1.Rollout{}}, of.kinds...))
+	return e, e.start(ctx, seen, kinds)
 }
 
 // start asks for all kinds, and waits until each was answered.
@@ -162,16 +175,39 @@ func (l *listener) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 // visible are those kinds that the user may list in a namespace: others can't be watched.
-func visible(ctx context.Context, api client.Client, namespace string, kinds ...client.ObjectList) (map[client.ObjectList]bool, error) {
-	may := map[client.ObjectList]bool{}
-	for _, kind := range kinds {
-		err := api.List(ctx, kind, client.InNamespace(namespace), client.Limit(1))
-		if err != nil && !apierrors.IsForbidden(err) {
-			return nil, fmt.Errorf("list %T in namespace %s: %w", kind, namespace, err)
+func (s *session) visible(ctx context.Context, namespace string, kinds ...kind) ([]kind, error) {
+	api, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	var may []kind
+	for _, k := range kinds {
+		options := []client.ListOption{client.InNamespace(namespace), client.Limit(1)}
+		if k.only != nil {
+			options = append(options, client.MatchingFieldsSelector{Selector: k.only})
 		}
-		may[kind] = err == nil
+		err := api.List(ctx, k.list, options...)
+		switch {
+		case err == nil:
+			may = append(may, k)
+		case !apierrors.IsForbidden(err):
+			return nil, fmt.Errorf("list %T in namespace %s: %w", k.list, namespace, err)
+		}
 	}
 	return may, nil
+}
+
+// rollout is a Rollout that was found before, as it is now. It is gone also where another one has its name by now.
+func (e *eye) rollout(ctx context.Context, found *v1alpha1.Rollout) (*v1alpha1.Rollout, error) {
+	now := &v1alpha1.Rollout{}
+	err := e.Get(ctx, keyOf(found), now)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && now.UID != found.UID:
+		return nil, errGone
+	case err != nil:
+		return nil, fmt.Errorf("get Rollout %s/%s: %w", found.Namespace, found.Name, err)
+	}
+	return now, nil
 }
 
 // unseen says whether an error means that the user may not see what was asked for.
@@ -179,9 +215,6 @@ func unseen(err error) bool {
 	var uncached *cache.ErrResourceNotCached
 	return apierrors.IsForbidden(err) || errors.As(err, &uncached)
 }
-
-// gone says whether the Rollout isn't there any more.
-func gone(err error) bool { return apierrors.IsNotFound(err) }
 
 // keyOf names a Rollout.
 func keyOf(found metav1.Object) client.ObjectKey {

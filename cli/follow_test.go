@@ -1,11 +1,15 @@
 package cli_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
@@ -179,9 +183,102 @@ func TestWatch_PrintsALineForEachChange(t *testing.T) {
 	follow("checkout: deleted")
 	get.wait(t)
 	get.want(t, 0)
+	if !regexp.MustCompile(`^\d\d:\d\d:\d\dZ  checkout: Idle\n`).MatchString(get.out.String()) {
+		t.Errorf("the lines don't say when, in UTC:\n%s", get.out.String())
+	}
 	list.stop()
 	list.wait(t)
 	list.want(t, 130)
+}
+
+func TestWatch_PrintsObjectsThatOtherProgramsCanRead(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	r := makeRollout(t, namespace, "checkout", resting("checkout"))
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
+	calls := []*called{me.start(t, "get", "--watch", "-o", "yaml"), me.start(t, "list", "--watch", "-o", "yaml")}
+	all := func(words string) {
+		t.Helper()
+		for _, call := range calls {
+			call.expect(t, words)
+		}
+	}
+	all("state: Idle\n")
+	setStatus(t, r, tried)
+	all("state: Progressing\n")
+	if err := admin.Delete(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	calls[0].wait(t)
+	calls[0].want(t, 0)
+	for _, call := range calls {
+		var states []string
+		for document := range strings.SplitSeq(call.out.String(), "---\n") {
+			read := &v1alpha1.Rollout{}
+			if err := yaml.UnmarshalStrict([]byte(document), read); err != nil || read.Name != "checkout" {
+				t.Errorf("%v in\n%s", err, document)
+			}
+			states = append(states, string(read.Status.State))
+		}
+		if got := strings.Join(states, ", "); got != "Idle, Progressing" {
+			t.Errorf("the states are %s", got)
+		}
+	}
+	if got := calls[0].errOut.String(); got != "checkout: deleted\n" {
+		t.Errorf("of the end it says %q", got)
+	}
+}
+
+func TestWatch_DoesNotTakeAnotherRolloutForTheOneThatIsGone(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	r := makeRollout(t, namespace, "checkout", resting("checkout"))
+	setStatus(t, r, tried)
+	connection, path := newLink(t, kubeconfig(t, namespace, "ada", administrators))
+	me := caller{kubeconfig: path}
+	get, status, logs := me.start(t, "get", "--watch"), me.start(t, "status", "--for=promoted"), me.start(t, "logs", "--follow")
+	get.expect(t, "checkout: Progressing")
+	status.expect(t, "is in step 1/2")
+	connection.cut()
+	for _, call := range []*called{get, status, logs} {
+		call.expect(t, "the API server can't be heard, trying again")
+	}
+	if err := admin.Delete(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	setStatus(t, makeRollout(t, namespace, "checkout", resting("checkout")), promoted)
+	connection.mend(t)
+	for call, code := range map[*called]int{get: 0, status: 1, logs: 0} {
+		call.wait(t)
+		call.want(t, code, "deleted")
+	}
+}
+
+func TestStatus_AsksForItsWorkloadOnly(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	r := makeRollout(t, namespace, "checkout", resting("checkout"))
+	workload := makeWorkload(t, namespace)
+	workload.Spec.Template.Spec.Containers[0].Image, workload.Spec.Paused = "shop/checkout:2", true
+	if err := admin.Update(t.Context(), workload); err != nil {
+		t.Fatal(err)
+	}
+	grant(t, namespace, "rita", "get", "list", "watch")
+	role := &rbacv1.Role{}
+	if err := admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "rita"}, role); err != nil {
+		t.Fatal(err)
+	}
+	role.Rules = append(role.Rules, rbacv1.PolicyRule{
+		APIGroups: []string{"apps"}, Resources: []string{"deployments"}, ResourceNames: []string{"checkout"}, Verbs: []string{"get", "list", "watch"},
+	})
+	if err := admin.Update(t.Context(), role); err != nil {
+		t.Fatal(err)
+	}
+	call := caller{kubeconfig: kubeconfig(t, namespace, "rita")}.start(t, "status", "--for=promoted")
+	call.expect(t, "a new version is there, and was not looked at yet")
+	setStatus(t, r, failed)
+	call.wait(t)
+	call.want(t, 3)
 }
 
 func TestWatch_GoesOnAfterTheServerWasAway(t *testing.T) {

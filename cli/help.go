@@ -34,6 +34,34 @@ is in the PATH: a link to kubectl-weighlock is one.
 
 The scripts that this command writes are for calls by the program's own name, kubectl-weighlock.`
 
+// newHelpCommand tells of another command what --help does.
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Tell more of a command",
+		Args:  cobra.ArbitraryArgs,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			if len(args) == 0 {
+				for _, other := range cmd.Root().Commands() {
+					if other.IsAvailableCommand() {
+						names = append(names, cobra.CompletionWithDesc(other.Name(), other.Short))
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return noCommand(cmd.Root(), args)
+			}
+			about.InitDefaultHelpFlag() // Only running it would add the flag.
+			return about.Help()
+		},
+	}
+}
+
 // newOptionsCommand lists the flags that all commands have.
 func newOptionsCommand(s *session) *cobra.Command {
 	return &cobra.Command{

@@ -1,13 +1,11 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 )
 
 // when is how moments are written: they are compared with those of other systems, so that all is UTC.
@@ -15,8 +13,7 @@ const when = "2006-01-02 15:04:05Z"
 
 // newHistoryCommand tells what was tried, and who decided what.
 func newHistoryCommand(s *session) *cobra.Command {
-	var format string
-	formats := []string{formatWide, "json", "yaml"}
+	var out report
 	cmd := &cobra.Command{
 		Use:     "history [NAME]",
 		Aliases: []string{"hist"},
@@ -36,8 +33,8 @@ The last 20 decisions of a Rollout are kept. For an audit of longer, keep the AP
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: s.completeRollout,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != "" && !slices.Contains(formats, format) {
-				return usagef("--output %s is unknown: it is one of wide, json, yaml", format)
+			if err := out.check(); err != nil {
+				return err
 			}
 			rollout, err := s.rollout(cmd.Context(), args)
 			if err != nil {
@@ -51,39 +48,23 @@ The last 20 decisions of a Rollout are kept. For an audit of longer, keep the AP
 			if err != nil {
 				return err
 			}
-			return s.printHistory(entries, format)
+			if out.isData() {
+				return out.print(s.Out, entries)
+			}
+			s.printHistory(entries, out.format == formatWide)
+			return nil
 		},
 	}
-	cmd.Flags().StringVarP(&format, "output", "o", "", "What to print: wide, json or yaml.")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	out.bind(cmd, "", formatWide)
 	return cmd
 }
 
 // printHistory prints entries, oldest first.
-func (s *session) printHistory(entries []entry, format string) error {
-	switch format {
-	case "json":
-		encoder := json.NewEncoder(s.Out)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(entries); err != nil {
-			return fmt.Errorf("write the history: %w", err)
-		}
-		return nil
-	case "yaml":
-		body, err := yaml.Marshal(entries)
-		if err != nil {
-			return fmt.Errorf("write the history: %w", err)
-		}
-		if _, err := s.Out.Write(body); err != nil {
-			return fmt.Errorf("write the history: %w", err)
-		}
-		return nil
-	}
+func (s *session) printHistory(entries []entry, wide bool) {
 	if len(entries) == 0 {
 		fmt.Fprintln(s.ErrOut, "nothing has happened yet")
-		return nil
+		return
 	}
-	wide := format == formatWide
 	t := &table{}
 	if wide {
 		t.head("WHEN", "REVISION", "COMMIT", "WHAT", "BY", "VIA", "OUTCOME", "WHY", "MESSAGE", "NAME")
@@ -103,7 +84,6 @@ func (s *session) printHistory(entries []entry, format string) error {
 	for _, line := range t.lines(s.palette(), 0) {
 		s.line("%s", line)
 	}
-	return nil
 }
 
 // outcomeTint is the colour of an outcome.

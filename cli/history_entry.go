@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
-	"github.com/weighlock/weighlock/naming"
 )
 
 // entry is one thing that happened to a Rollout.
@@ -65,7 +64,7 @@ func (c *chronicler) history(ctx context.Context, api client.Reader, rollout *v1
 		return nil, err
 	}
 	revisions := &appsv1.ControllerRevisionList{}
-	err = api.List(ctx, revisions, client.InNamespace(rollout.Namespace), client.MatchingLabels{v1alpha1.LabelRollout: naming.LabelValue(rollout.Name)})
+	err = api.List(ctx, revisions, keptOf(rollout)...)
 	if err := c.leaveOut(err, "controllerrevisions.apps"); err != nil {
 		return nil, err
 	}
@@ -84,7 +83,7 @@ func (c *chronicler) history(ctx context.Context, api client.Reader, rollout *v1
 
 // deeds gathers the last steps of a Rollout and its decisions.
 func (c *chronicler) deeds(ctx context.Context, api client.Reader, rollout *v1alpha1.Rollout) ([]entry, error) {
-	var entries []entry
+	entries := []entry{} // which other programs are to find also where there is nothing in it
 	for i := range rollout.Status.AnalysisHistory {
 		entries = append(entries, stepEntry(rollout, i))
 	}

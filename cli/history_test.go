@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,11 @@ func TestHistory_TellsWhatWasTriedAndWhoDecided(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(user.run(t, "history", "-o", "yaml").out.String()), &fromYAML); err != nil {
 		t.Fatal(err)
 	}
+	for _, format := range []string{"json", "yaml"} {
+		made := waitingRollout(t, newNamespace(t), nil)
+		user.run(t, "history", "-n", made.Namespace, "-o", format).says(t, 0, "[]\n", "")
+		user.run(t, "logs", "-n", made.Namespace, "-o", format).says(t, 0, "[]\n", "")
+	}
 	if diff := cmp.Diff(fromJSON, fromYAML); diff != "" || len(fromJSON) != 7 || fromJSON[3]["kind"] != "Decision" || fromJSON[3]["by"] != "admin" {
 		t.Errorf("JSON and YAML differ:\n%s\nor tell otherwise:\n%v", diff, fromJSON)
 	}
@@ -184,6 +190,14 @@ func TestLogs_TellWhyInTheOrderOfTime(t *testing.T) {
 	if got := timeless(user.run(t, "logs", "--tail", "1").out.String()); got != "WHEN  RolledBack        the error rate rose\n" {
 		t.Errorf("--tail 1 gives\n%s", got)
 	}
+	var told []map[string]any
+	if err := json.Unmarshal([]byte(user.run(t, "logs", "-o", "json").out.String()), &told); err != nil || len(told) != strings.Count(all, "\n") || told[0]["kind"] != "Event" || told[0]["what"] != "Started" {
+		t.Errorf("-o json gives %v, %v", told, err)
+	}
+	if err := yaml.Unmarshal([]byte(user.run(t, "logs", "-o", "yaml", "--tail", "1").out.String()), &told); err != nil || len(told) != 1 || told[0]["why"] != "the error rate rose" {
+		t.Errorf("-o yaml gives %v, %v", told, err)
+	}
+	user.run(t, "logs", "-o", "wide").says(t, 2, "", "error: --output wide is unknown: it is one of json, yaml\nsee kubectl weighlock logs --help\n")
 	if got := user.run(t, "logs", "--tail", "0"); got.code != 0 || got.out.String() != "" {
 		t.Errorf("--tail 0 gives\n%s", got.out.String())
 	}
@@ -194,6 +208,8 @@ func TestLogs_GoOn(t *testing.T) {
 	namespace := newNamespace(t)
 	rollout := eventful(t, namespace)
 	user := caller{kubeconfig: kubeconfig(t, namespace, "ann", administrators)}
+	data := user.start(t, "logs", "--follow", "--tail", "1", "-o", "json")
+	data.expect(t, "20 requests more")
 	call := user.start(t, "logs", "--follow", "--tail", "1")
 	call.expect(t, "step 2 half (50%), now of 7c4bh2aaaa: Inconclusive, 20 requests more")
 	// What is said of a step with each poll isn't told again, but its outcome is.
@@ -218,6 +234,18 @@ func TestLogs_GoOn(t *testing.T) {
 	if call.code != 0 || !strings.HasSuffix(got, "checkout: deleted\n") || strings.Contains(got, "10 requests more") || strings.Contains(got, "asks for nobody") {
 		t.Errorf("exit code %d, and\n%s\n%s", call.code, got, call.errOut.String())
 	}
+	data.wait(t)
+	var whats []string
+	for decoder := json.NewDecoder(strings.NewReader(data.out.String())); decoder.More(); {
+		var one struct{ What string }
+		if err := decoder.Decode(&one); err != nil {
+			t.Fatal(err)
+		}
+		whats = append(whats, one.What)
+	}
+	if got := strings.Join(slices.Compact(whats), ", "); got != "step 2 half (50%), now, Paused, abort, step 2 half (50%), now" {
+		t.Errorf("as data it tells of %s", got)
+	}
 	if strings.Count(got, "is paused") != 1 || strings.Count(got, "Applied\n") != 1 {
 		t.Errorf("something is told twice:\n%s", got)
 	}
@@ -239,7 +267,15 @@ func TestDiff_ShowsWhatTheCandidateHas(t *testing.T) {
 	if got := user.run(t, "diff", "--from", "6a6a6a6a", "--to", "5d9f2cbbbb", "-U", "0").out.String(); !strings.HasSuffix(got, "\n@@ -3 +3 @@\n-  - image: shop:2\n+  - image: shop:1\n") {
 		t.Errorf("two that were named give\n%s", got)
 	}
-	user.run(t, "diff", "--to", "9999").says(t, 1, "", "error: checkout: revision 9999 isn't kept, but 5d9f2cbbbb, 6a1bbbbbbb, 7c4bh2aaaa\n")
+	const unknown = "error: checkout: revision 9999 isn't kept, but 5d9f2cbbbb, 6a1bbbbbbb, 7c4bh2aaaa\n"
+	user.run(t, "diff", "--to", "9999").says(t, 1, "", unknown)
+	// As 1 says that they differ.
+	user.run(t, "diff", "--to", "9999", "--exit-code").says(t, 128, "", unknown)
+	user.run(t, "diff", "nowhere", "--exit-code").want(t, 128, "there is no Rollout nowhere")
+	user.run(t, "diff", "--exit-code", "-U", "-1").want(t, 2, "it is a number of lines")
+	recorded(t, namespace, "7c4bccccccc", "Eve", "", "spec: {}")
+	user.run(t, "diff", "--to", "7c4b").says(t, 1, "", "error: checkout: --to 7c4b may be each of 7c4bccccccc (commit 7c7c7c7c), 7c4bh2aaaa (commit 7c7c7c7c): write more of it\n")
+	user.run(t, "diff", "--to", "7c4bccccccc").want(t, 0, "+++ revision 7c4bccccccc")
 }
 
 func TestDiff_SaysThatThereIsNoCandidate(t *testing.T) {

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +10,7 @@ import (
 
 // newLintCommand finds what is wrong with manifests before they reach a cluster.
 func newLintCommand(s *session) *cobra.Command {
-	var format string
+	var out report
 	var strict bool
 	cmd := &cobra.Command{
 		Use:   "lint FILE|FOLDER|- ...",
@@ -23,7 +21,7 @@ It holds them against the rules of the API server, and against what Weighlock wo
 the router can't do, two Rollouts of one workload. AnalysisTemplates are looked up among the files; those that aren't there are taken to be in the cluster.
 It asks no cluster. Other kinds are left alone, and so are the patches of kustomizations in folders, which are parts of objects.
 
-It exits with 1 where there are errors, or with --strict warnings, and else with 0.`,
+It exits with 1 where there are errors, or with --strict warnings or nothing to check, and else with 0.`,
 		Example: `  # All manifests of a folder and below.
   kubectl weighlock lint deploy/
 
@@ -34,56 +32,51 @@ It exits with 1 where there are errors, or with --strict warnings, and else with
   kubectl weighlock lint -o json deploy/`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if !slices.Contains([]string{"text", "json"}, format) {
-				return usagef("--output %s is unknown: it is text or json", format)
+			if err := out.check(); err != nil {
+				return err
 			}
-			report, err := lint.Check(args, s.In)
+			found, err := lint.Check(args, s.In)
 			if err != nil {
 				return err
 			}
-			if err := s.printReport(&report, format); err != nil {
+			if out.isData() {
+				err = out.print(s.Out, found)
+			} else {
+				s.printFindings(&found)
+			}
+			if err != nil {
 				return err
 			}
-			if report.Errors() > 0 || strict && len(report.Findings) > 0 {
+			if found.Errors() > 0 || strict && (len(found.Findings) > 0 || found.Objects == 0) {
 				return exitWith(ExitError)
 			}
 			return nil
 		},
 	}
-	cmd.Flags().StringVarP(&format, "output", "o", "text", "How findings are written: text or json.")
-	cmd.Flags().BoolVar(&strict, "strict", false, "Fail for warnings too.")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	out.bind(cmd, "text")
+	cmd.Flags().BoolVar(&strict, "strict", false, "Fail for warnings too, and where there is nothing to check.")
 	return cmd
 }
 
-// printReport writes findings, and sums up for people.
-func (s *session) printReport(report *lint.Report, format string) error {
-	if format == "json" {
-		encoder := json.NewEncoder(s.Out)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(report); err != nil {
-			return fmt.Errorf("write the findings: %w", err)
-		}
-		return nil
-	}
+// printFindings writes findings, and sums up for people.
+func (s *session) printFindings(found *lint.Report) {
 	p := s.palette()
-	for _, finding := range report.Findings {
+	for _, finding := range found.Findings {
 		text := clean(finding.String())
 		if finding.Severity == lint.Warning {
 			text = p.wait(text)
 		}
 		s.line("%s", text)
 	}
-	sum := fmt.Sprintf("%s of Weighlock in %s", counted(report.Objects, "object"), counted(report.Files, "file"))
-	switch errors := report.Errors(); {
-	case len(report.Findings) == 0 && report.Objects == 0:
+	sum := fmt.Sprintf("%s of Weighlock in %s", counted(found.Objects, "object"), counted(found.Files, "file"))
+	switch errors := found.Errors(); {
+	case len(found.Findings) == 0 && found.Objects == 0:
 		fmt.Fprintln(s.ErrOut, "nothing to check: "+sum)
-	case len(report.Findings) == 0:
+	case len(found.Findings) == 0:
 		s.line("%s", p.good(sum+": no fault found"))
 	default:
-		fmt.Fprintf(s.ErrOut, "%s: %s, %s\n", sum, counted(errors, "error"), counted(len(report.Findings)-errors, "warning"))
+		fmt.Fprintf(s.ErrOut, "%s: %s, %s\n", sum, counted(errors, "error"), counted(len(found.Findings)-errors, "warning"))
 	}
-	return nil
 }
 
 // counted is a number of things.

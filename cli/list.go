@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -70,12 +71,17 @@ func (s *session) list(ctx context.Context, l *listing) error {
 	if err != nil {
 		return err
 	}
+	if l.watch {
+		// One is enough to tell that there is something to see.
+		if _, err := rollouts(ctx, api, namespace, selector, client.Limit(1)); err != nil {
+			return err
+		}
+		return s.watchList(ctx, l, namespace, selector)
+	}
 	found, err := rollouts(ctx, api, namespace, selector)
 	switch {
 	case err != nil:
 		return err
-	case l.watch:
-		return s.watchList(ctx, l, namespace, selector)
 	case l.out.format() == "name":
 		for i := range found.Items {
 			if err := l.out.object(s, &found.Items[i]); err != nil {
@@ -108,9 +114,10 @@ func where(namespace, selector string) string {
 }
 
 // rollouts lists Rollouts by namespace and name.
-func rollouts(ctx context.Context, api client.Reader, namespace string, selector labels.Selector) (*v1alpha1.RolloutList, error) {
+func rollouts(ctx context.Context, api client.Reader, namespace string, selector labels.Selector, more ...client.ListOption) (*v1alpha1.RolloutList, error) {
 	found := &v1alpha1.RolloutList{}
-	if err := api.List(ctx, found, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
+	options := append([]client.ListOption{client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: selector}}, more...)
+	if err := api.List(ctx, found, options...); err != nil {
 		return nil, fmt.Errorf("list Rollouts %s: %w", where(namespace, ""), err)
 	}
 	slices.SortFunc(found.Items, func(a, b v1alpha1.Rollout) int {
@@ -160,7 +167,7 @@ func (l *listing) row(r *v1alpha1.Rollout, now time.Time) []text {
 		if status.Candidate != nil {
 			candidate, commit = status.Candidate.Revision, status.Candidate.Commit
 		}
-		cells = append(cells, words(incumbent), words(candidate), words((&picture{}).commit(commit)), words(fmt.Sprint(status.Attempt)))
+		cells = append(cells, words(incumbent), words(candidate), words(commit), words(fmt.Sprint(status.Attempt)))
 	}
 	cells = append(cells, words(shorten(strings.TrimPrefix(why(r), "waits for "))), words(age(now, r.CreationTimestamp.Time)))
 	if l.all {
@@ -173,10 +180,10 @@ func (l *listing) row(r *v1alpha1.Rollout, now time.Time) []text {
 func shorten(sentence string) string {
 	const most = 60
 	sentence = clean(sentence)
-	if runes := []rune(sentence); len(runes) > most {
-		return strings.TrimRight(string(runes[:most-1]), " ") + "…"
+	if ansi.StringWidth(sentence) <= most {
+		return sentence
 	}
-	return sentence
+	return strings.TrimRight(ansi.Truncate(sentence, most-1, ""), " ") + "…"
 }
 
 // watchList lists again whenever something changes: in place on a terminal, else a line for each Rollout that changed.
@@ -233,14 +240,14 @@ func (s *session) printChanged(l *listing, found *v1alpha1.RolloutList, seen map
 		}
 		if seen[key] != line {
 			seen[key] = line
-			s.line("%s  %s", s.clock.Now().Format(time.TimeOnly), line)
+			s.line("%s  %s", s.moment(), line)
 		}
 	}
 	for key := range seen {
 		if !there[key] {
 			delete(seen, key)
 			if l.out.isOwn() {
-				s.line("%s  %s: deleted", s.clock.Now().Format(time.TimeOnly), key.Name)
+				s.line("%s  %s: deleted", s.moment(), key.Name)
 			}
 		}
 	}

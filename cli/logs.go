@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -17,6 +18,7 @@ import (
 
 // telling is what logs is asked for.
 type telling struct {
+	out    report
 	follow bool
 	since  time.Duration
 	tail   int
@@ -37,11 +39,17 @@ Clusters keep events for an hour unless told otherwise; decisions and the steps 
 		Example: `  # Why was it rolled back?
   kubectl weighlock logs checkout
 
+  # All of it, for a report.
+  kubectl weighlock logs checkout -o json | jq '.[] | select(.kind == "Event")'
+
   # What happens from now on.
   kubectl weighlock logs checkout --follow --tail 0`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: s.completeRollout,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := t.out.check(); err != nil {
+				return err
+			}
 			if t.since < 0 {
 				return usagef("--since %s is no time that has passed: write 10m or 2h", t.since)
 			}
@@ -59,15 +67,19 @@ Clusters keep events for an hour unless told otherwise; decisions and the steps 
 			if err != nil {
 				return err
 			}
-			entries, err := newChronicler(s).whys(cmd.Context(), api, rollout)
+			entries, err := newChronicler(s).whys(cmd.Context(), api, rollout, client.MatchingFieldsSelector{Selector: eventsOf(rollout)})
 			if err != nil {
 				return err
 			}
-			s.printWhys(t.last(entries))
-			return nil
+			entries = t.last(entries)
+			if t.out.isData() {
+				return t.out.print(s.Out, entries)
+			}
+			return s.printWhys(&t, entries)
 		},
 	}
-	cmd.Flags().BoolVarP(&t.follow, "follow", "f", false, "Go on, and print what happens.")
+	t.out.bind(cmd, "")
+	cmd.Flags().BoolVarP(&t.follow, "follow", "f", false, "Go on, and print what happens: with --output, each on its own.")
 	cmd.Flags().DurationVar(&t.since, "since", 0, "Only what is not older, such as 10m or 2h. The default is all.")
 	cmd.Flags().IntVar(&t.tail, "tail", -1, "Only the last lines, that many. The default is all.")
 	return cmd
@@ -82,8 +94,13 @@ func (t *telling) last(entries []entry) []entry {
 	return entries
 }
 
-// whys gathers what explains a Rollout, oldest first.
-func (c *chronicler) whys(ctx context.Context, api client.Reader, rollout *v1alpha1.Rollout) ([]entry, error) {
+// eventsOf are the events of a Rollout.
+func eventsOf(rollout *v1alpha1.Rollout) fields.Selector {
+	return fields.OneTermEqualSelector("involvedObject.uid", string(rollout.UID))
+}
+
+// whys gathers what explains a Rollout, oldest first. Of the events it looks at those that only leaves.
+func (c *chronicler) whys(ctx context.Context, api client.Reader, rollout *v1alpha1.Rollout, only ...client.ListOption) ([]entry, error) {
 	entries, err := c.deeds(ctx, api, rollout)
 	if err != nil {
 		return nil, err
@@ -93,7 +110,7 @@ func (c *chronicler) whys(ctx context.Context, api client.Reader, rollout *v1alp
 		told[e.Message] = e.Message != ""
 	}
 	events := &corev1.EventList{}
-	err = api.List(ctx, events, client.InNamespace(rollout.Namespace))
+	err = api.List(ctx, events, append(only, client.InNamespace(rollout.Namespace))...)
 	if err := c.leaveOut(err, "events"); err != nil {
 		return nil, err
 	}
@@ -117,12 +134,17 @@ func (c *chronicler) whys(ctx context.Context, api client.Reader, rollout *v1alp
 	return entries, nil
 }
 
-// printWhys prints a line for each entry.
-func (s *session) printWhys(entries []entry) {
+// printWhys prints a line for each entry, or each as data of its own.
+func (s *session) printWhys(t *telling, entries []entry) error {
 	p := s.palette()
 	for _, e := range entries {
-		s.line("%s", e.line().paint(p))
+		if !t.out.isData() {
+			s.line("%s", e.line().paint(p))
+		} else if err := t.out.print(s.Out, e); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // line tells an entry in a line.
@@ -157,7 +179,8 @@ func (e *entry) line() text {
 func (s *session) followLogs(ctx context.Context, t *telling, rollout *v1alpha1.Rollout) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	kinds, err := s.kindsOfLogs(ctx, rollout.Namespace)
+	kinds, err := s.visible(ctx, rollout.Namespace,
+		kind{object: &corev1.Event{}, list: &corev1.EventList{}, only: eventsOf(rollout)}, kind{object: &v1alpha1.Decision{}, list: &v1alpha1.DecisionList{}})
 	if err != nil {
 		return err
 	}
@@ -168,13 +191,9 @@ func (s *session) followLogs(ctx context.Context, t *telling, rollout *v1alpha1.
 	told, first := map[string]bool{}, true
 	c := newChronicler(s)
 	return s.each(ctx, e, func() (bool, error) {
-		now := &v1alpha1.Rollout{}
-		switch err := e.Get(ctx, keyOf(rollout), now); {
-		case gone(err):
-			s.line("%s: deleted", rollout.Name)
-			return true, nil
-		case err != nil:
-			return true, fmt.Errorf("get Rollout %s: %w", keyOf(rollout), err)
+		now, err := e.rollout(ctx, rollout)
+		if err != nil {
+			return true, s.ended(err, rollout, !t.out.isData())
 		}
 		entries, err := c.whys(ctx, e, now)
 		if err != nil {
@@ -191,8 +210,7 @@ func (s *session) followLogs(ctx context.Context, t *telling, rollout *v1alpha1.
 			news = t.last(news)
 		}
 		first = false
-		s.printWhys(news)
-		return false, nil
+		return false, s.printWhys(t, news)
 	})
 }
 
@@ -203,25 +221,4 @@ func (e *entry) news() string {
 		why = ""
 	}
 	return strings.Join([]string{e.Kind, e.Name, e.Revision, strings.TrimSuffix(e.What, ", now"), e.Outcome, why, e.At.String()}, "\x00")
-}
-
-// kindsOfLogs are those that logs are made of besides the Rollout, as far as the user may see them.
-func (s *session) kindsOfLogs(ctx context.Context, namespace string) ([]client.Object, error) {
-	api, err := s.client()
-	if err != nil {
-		return nil, err
-	}
-	events, decisions := &corev1.EventList{}, &v1alpha1.DecisionList{}
-	may, err := visible(ctx, api, namespace, events, decisions)
-	if err != nil {
-		return nil, err
-	}
-	var kinds []client.Object
-	if may[events] {
-		kinds = append(kinds, &corev1.Event{})
-	}
-	if may[decisions] {
-		kinds = append(kinds, &v1alpha1.Decision{})
-	}
-	return kinds, nil
 }

@@ -8,12 +8,15 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/printers"
 )
 
 // output is the flag --output of a command: formats of the command's own, and those that print objects as kubectl does.
 type output struct {
 	own   []string
 	print *genericclioptions.PrintFlags
+	// printer prints objects. It is one for all of them, as it writes a line between two where the format needs one.
+	printer printers.ResourcePrinter
 }
 
 // bind adds the flag to a command, with its own formats; the first of them is what is printed without the flag, and may be empty.
@@ -62,15 +65,16 @@ func (o *output) check() error {
 
 // object prints an object as the flag asks.
 func (o *output) object(s *session, object runtime.Object) error {
-	types, err := newScheme()
-	if err != nil {
-		return err
+	if o.printer == nil {
+		types, err := newScheme()
+		if err != nil {
+			return err
+		}
+		if o.printer, err = o.print.WithTypeSetter(types).ToPrinter(); err != nil {
+			return &exitError{code: ExitUsage, err: fmt.Errorf("read --output: %w", err)}
+		}
 	}
-	printer, err := o.print.WithTypeSetter(types).ToPrinter()
-	if err != nil {
-		return &exitError{code: ExitUsage, err: fmt.Errorf("read --output: %w", err)}
-	}
-	if err := printer.PrintObj(object, s.Out); err != nil {
+	if err := o.printer.PrintObj(object, s.Out); err != nil {
 		return fmt.Errorf("print %T: %w", object, err)
 	}
 	return nil

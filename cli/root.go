@@ -83,16 +83,17 @@ NAME is a Rollout of the namespace, also written rollout/NAME. Where a namespace
 			root.AddCommand(cmd)
 		}
 	}
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	root.SetHelpCommand(newHelpCommand())
 	root.SuggestionsMinimumDistance = 2
 	root.SetUsageTemplate(usageTemplate)
+	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" {
 			cmd.Short, cmd.Long = "Write a script that completes words in your shell", completionLong
 		}
 	}
-	prepare(root)
+	s.prepare(root)
 	return root
 }
 
@@ -141,9 +142,10 @@ func noCommand(cmd *cobra.Command, args []string) error {
 }
 
 // prepare gives a command and all below it what they have in common.
-func prepare(cmd *cobra.Command) {
+func (s *session) prepare(cmd *cobra.Command) {
 	cmd.DisableAutoGenTag = true
 	cmd.Flags().SortFlags = false
+	s.completeFlags(cmd)
 	if check := cmd.Args; check != nil {
 		// A wrong number of arguments is the caller's error.
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -156,6 +158,6 @@ func prepare(cmd *cobra.Command) {
 		}
 	}
 	for _, child := range cmd.Commands() {
-		prepare(child)
+		s.prepare(child)
 	}
 }

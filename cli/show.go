@@ -117,7 +117,7 @@ func (v *picture) notices(p palette) []*node {
 		label("spec", yellow, "changed, and not looked at yet: what is below tells of the former one")
 	}
 	if paused := r.Status.Paused; paused != nil {
-		label("paused", yellow, v.voice(*paused))
+		label("paused", yellow, v.voice(paused))
 	}
 	for _, warning := range r.Status.Warnings {
 		label("warning", yellow, warning)
@@ -138,16 +138,8 @@ func (v *picture) conditions(palette) []*node {
 }
 
 // voice tells who said something, through what, when and why.
-func (v *picture) voice(said v1alpha1.Voice) string {
-	line := "by " + said.Actor
-	if said.Via != "" {
-		line += " through " + said.Via
-	}
-	line += ", " + age(v.now, said.At.Time) + " ago"
-	if said.Reason != "" {
-		line += ": " + said.Reason
-	}
-	return line
+func (v *picture) voice(said *v1alpha1.Voice) string {
+	return "by " + voicedAt(said, ", "+age(v.now, said.At.Time)+" ago")
 }
 
 // traffic tells what the mesh was asked for, and what was measured.
@@ -222,11 +214,10 @@ func (v *picture) revision(t *track) text {
 
 // commit is a commit as people write it, whole in wide.
 func (v *picture) commit(hash string) string {
-	const short = 8
-	if v.wide || len(hash) <= short {
+	if v.wide {
 		return hash
 	}
-	return hash[:short]
+	return shortCommit(hash)
 }
 
 // author is a commit's author by name, with the address in wide.

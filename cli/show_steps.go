@@ -34,10 +34,10 @@ func (v *picture) stepList(p palette) string {
 	for i := range v.rollout.Spec.Steps {
 		step := &v.rollout.Spec.Steps[i]
 		if step.Name != "" {
-			list = append(list, step.Name+" "+v.asked(step))
+			list = append(list, step.Name+" "+stepTraffic(v.rollout, step))
 			continue
 		}
-		list = append(list, v.asked(step))
+		list = append(list, stepTraffic(v.rollout, step))
 	}
 	return strings.Join(append(list, "all"), " "+p.glyphs.arrow+" ")
 }
@@ -66,9 +66,9 @@ func (v *picture) records() map[int32]*v1alpha1.AnalysisRecord {
 	return found
 }
 
-// asked is the share that a step asks for, such as 5% + match.
-func (v *picture) asked(step *v1alpha1.Step) string {
-	t := rollout.Traffic{Candidate: "any", Total: v.rollout.Spec.TotalWeight, Match: step.Match}
+// stepTraffic is the share that a step asks for, such as 5% + match.
+func stepTraffic(r *v1alpha1.Rollout, step *v1alpha1.Step) string {
+	t := rollout.Traffic{Candidate: "any", Total: r.Spec.TotalWeight, Match: step.Match}
 	if t.Total == 0 {
 		t.Total = 100
 	}
@@ -89,7 +89,7 @@ func (v *picture) stepNode(p palette, index int, record *v1alpha1.AnalysisRecord
 	if step.Name != "" {
 		name += " " + step.Name
 	}
-	asked := v.asked(step)
+	asked := stepTraffic(v.rollout, step)
 	switch {
 	case present != nil && int(present.Index) == index:
 		state := "the mesh is taking it"
@@ -230,7 +230,7 @@ func (v *picture) approvalNodes(p palette) []*node {
 	}
 	var nodes []*node
 	for _, given := range approval.Given {
-		nodes = append(nodes, row(painted(green, p.glyphs.good+" ").and(span{text: v.voice(given)})))
+		nodes = append(nodes, row(painted(green, p.glyphs.good+" ").and(span{text: v.voice(&given)})))
 	}
 	return nodes
 }

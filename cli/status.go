@@ -2,14 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	appsv1 "k8s.io/api/apps/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
@@ -79,11 +78,8 @@ func newStatusCommand(s *session) *cobra.Command {
 	flags.StringVar(&a.goal.revision, "revision", "", "The revision that is meant, as status.candidate.revision has it, or its beginning.")
 	flags.StringVar(&a.goal.commit, "commit", "", "The commit that is meant, where a GitSource brings it, or its beginning.")
 	flags.BoolVar(&a.goal.patient, "wait-for-people", false, "Go on waiting while a person is asked.")
-	// These fail only where a flag isn't there.
+	// It fails only where the flag isn't there.
 	_ = cmd.RegisterFlagCompletionFunc("for", s.completeGoal)
-	_ = cmd.RegisterFlagCompletionFunc("revision", s.completeRevision)
-	_ = cmd.RegisterFlagCompletionFunc("commit", cobra.NoFileCompletions)
-	_ = cmd.RegisterFlagCompletionFunc("timeout", cobra.NoFileCompletions)
 	return cmd
 }
 
@@ -132,12 +128,12 @@ func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout
 	}
 	var last ruling
 	err = s.each(ctx, e, func() (bool, error) {
-		now := &v1alpha1.Rollout{}
-		if err := e.Get(ctx, keyOf(found), now); err != nil {
-			if gone(err) {
-				return true, fmt.Errorf("wait for Rollout %s/%s: it is deleted", found.Namespace, found.Name)
-			}
-			return true, fmt.Errorf("get Rollout %s/%s: %w", found.Namespace, found.Name, err)
+		now, err := e.rollout(ctx, found)
+		switch {
+		case errors.Is(err, errGone):
+			return true, fmt.Errorf("wait for Rollout %s/%s: it is deleted", found.Namespace, found.Name)
+		case err != nil:
+			return true, err
 		}
 		found = now
 		ruled := j.rule(now, workloadOf(ctx, e, now))
@@ -177,33 +173,6 @@ func (s *session) expire(ctx context.Context, after time.Duration) (context.Cont
 		}
 	}()
 	return ctx, func() bool { return context.Cause(ctx) == context.DeadlineExceeded } //nolint:errorlint // the very error that was given.
-}
-
-// openWithWorkload sees a Rollout, and its workload where the user may.
-func (s *session) openWithWorkload(ctx context.Context, found *v1alpha1.Rollout) (*eye, error) {
-	api, err := s.client()
-	if err != nil {
-		return nil, err
-	}
-	deployments := &appsv1.DeploymentList{}
-	may, err := visible(ctx, api, found.Namespace, deployments)
-	if err != nil {
-		return nil, err
-	}
-	of := sight{namespace: found.Namespace, name: found.Name}
-	if may[deployments] {
-		of.kinds = append(of.kinds, &appsv1.Deployment{})
-	}
-	return s.open(ctx, of)
-}
-
-// workloadOf is the workload, or nil where it isn't there or may not be seen.
-func workloadOf(ctx context.Context, api client.Reader, r *v1alpha1.Rollout) *appsv1.Deployment {
-	workload := &appsv1.Deployment{}
-	if err := api.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: r.Spec.Workload.Name}, workload); err != nil {
-		return nil
-	}
-	return workload
 }
 
 // remark tells how it goes while waiting: to people, where the output is for programs.

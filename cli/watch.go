@@ -8,7 +8,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
@@ -21,22 +20,24 @@ func (s *session) watchRollout(ctx context.Context, out *output, found *v1alpha1
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	of := sight{namespace: found.Namespace, name: found.Name}
-	if out.isOwn() && s.canRepaint() {
-		kinds, err := s.kindsOfTree(ctx, found.Namespace)
+	paints := out.isOwn() && s.canRepaint()
+	if paints {
+		var err error
+		of.kinds, err = s.visible(ctx, found.Namespace,
+			kind{object: &appsv1.Deployment{}, list: &appsv1.DeploymentList{}}, kind{object: &corev1.Pod{}, list: &corev1.PodList{}})
 		if err != nil {
 			return err
 		}
-		of.kinds = kinds
 	}
 	e, err := s.open(ctx, of)
 	if err != nil {
 		return err
 	}
-	if len(of.kinds) > 0 || (out.isOwn() && s.canRepaint()) {
+	if paints {
 		return s.repaint(ctx, e, func(ctx context.Context) (frame, error) {
-			now := &v1alpha1.Rollout{}
-			if err := e.Get(ctx, keyOf(found), now); err != nil {
-				return nil, lookError(err, found)
+			now, err := e.rollout(ctx, found)
+			if err != nil {
+				return nil, err
 			}
 			view, err := s.picture(ctx, e, out, now)
 			if err != nil {
@@ -48,52 +49,19 @@ func (s *session) watchRollout(ctx context.Context, out *output, found *v1alpha1
 			}, nil
 		})
 	}
-	return s.printChanges(ctx, e, out, keyOf(found))
-}
-
-// lookError tells a Rollout that is gone from one that can't be read.
-func lookError(err error, found *v1alpha1.Rollout) error {
-	if gone(err) {
-		return errGone
-	}
-	return fmt.Errorf("get Rollout %s/%s: %w", found.Namespace, found.Name, err)
-}
-
-// kindsOfTree are those that a tree is made of besides the Rollout, as far as the user may see them.
-func (s *session) kindsOfTree(ctx context.Context, namespace string) ([]client.Object, error) {
-	api, err := s.client()
-	if err != nil {
-		return nil, err
-	}
-	deployments, pods := &appsv1.DeploymentList{}, &corev1.PodList{}
-	may, err := visible(ctx, api, namespace, deployments, pods)
-	if err != nil {
-		return nil, err
-	}
-	var kinds []client.Object
-	if may[deployments] {
-		kinds = append(kinds, &appsv1.Deployment{})
-	}
-	if may[pods] {
-		kinds = append(kinds, &corev1.Pod{})
-	}
-	return kinds, nil
+	return s.printChanges(ctx, e, out, found)
 }
 
 // canRepaint says whether the output is a terminal that can be painted on in place.
 func (s *session) canRepaint() bool { return s.onTerminal() && s.getenv("TERM") != "dumb" }
 
 // printChanges prints a line, or the object, for each change of a Rollout.
-func (s *session) printChanges(ctx context.Context, e *eye, out *output, key client.ObjectKey) error {
+func (s *session) printChanges(ctx context.Context, e *eye, out *output, found *v1alpha1.Rollout) error {
 	said, version := "", ""
 	return s.each(ctx, e, func() (bool, error) {
-		now := &v1alpha1.Rollout{}
-		switch err := e.Get(ctx, key, now); {
-		case gone(err):
-			s.line("%s: deleted", key.Name)
-			return true, nil
-		case err != nil:
-			return true, fmt.Errorf("get Rollout %s: %w", key, err)
+		now, err := e.rollout(ctx, found)
+		if err != nil {
+			return true, s.ended(err, found, out.isOwn())
 		}
 		if !out.isOwn() {
 			if now.ResourceVersion == version {
@@ -104,10 +72,26 @@ func (s *session) printChanges(ctx context.Context, e *eye, out *output, key cli
 		}
 		if line := changeLine(s.palette(), now); line != said {
 			said = line
-			s.line("%s  %s", s.clock.Now().Format(time.TimeOnly), line)
+			s.line("%s  %s", s.moment(), line)
 		}
 		return false, nil
 	})
+}
+
+// moment is the present one, in front of a line. As elsewhere, it is UTC.
+func (s *session) moment() string { return s.clock.Now().UTC().Format("15:04:05Z") }
+
+// ended tells that what was watched is gone: where the output is for programs, beside it.
+func (s *session) ended(err error, found *v1alpha1.Rollout, forPeople bool) error {
+	if !errors.Is(err, errGone) {
+		return err
+	}
+	out := s.ErrOut
+	if forPeople {
+		out = s.Out
+	}
+	fmt.Fprintf(out, "%s: deleted\n", found.Name)
+	return nil
 }
 
 // each calls look whenever something has changed, until it says that it has seen enough. It tells people when the API server can't be
@@ -163,11 +147,7 @@ func why(r *v1alpha1.Rollout) string {
 	case r.Status.Candidate != nil && r.Status.Candidate.Failed != "":
 		return r.Status.Candidate.Failed
 	case r.Status.State == v1alpha1.StateStalled:
-		for _, c := range r.Status.Conditions {
-			if c.Type == v1alpha1.ConditionStalled {
-				return c.Message
-			}
-		}
+		return stalledMessage(r)
 	case r.Status.WaitingFor != "":
 		return "waits for " + r.Status.WaitingFor
 	}
