@@ -29,6 +29,15 @@ var approvalRules = []rule{
 		reject: []string{`{steps: [{approval: {approvers: [{user: alice}, {user: bob}], quorum: 3}}]}`},
 	},
 	{
+		words: "an approver is named twice: leave one out",
+		accept: []string{
+			`{steps: [{approval: {approvers: [{user: alice}, {group: alice}, {user: bob}]}}]}`,
+		},
+		reject: []string{
+			`{steps: [{approval: {approvers: [{user: alice}, {user: alice}], quorum: 2}}]}`, `{steps: [{approval: {approvers: [{group: leads}, {user: alice}, {group: leads}]}}]}`,
+		},
+	},
+	{
 		words:  "expires must be above zero, written like 30m or 24h",
 		accept: []string{`{steps: [{approval: {expires: 24h}}]}`, `{steps: [{approval: {expires: 90s}}]}`},
 		reject: []string{`{steps: [{approval: {expires: 0s}}]}`, `{steps: [{approval: {expires: -1h}}]}`, `{steps: [{approval: {expires: 1d}}]}`},

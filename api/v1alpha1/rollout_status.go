@@ -155,7 +155,8 @@ type RevisionStatus struct {
 	// +optional
 	Failed string `json:"failed,omitempty"`
 
-	// unproven says that a step of it was left at its deadline (onDeadline: Proceed) without a Pass.
+	// unproven says that a step of it that is analysed was left, or skipped, without a Pass: at its deadline (onDeadline: Proceed), or
+	// because somebody promoted it.
 	// +optional
 	Unproven bool `json:"unproven,omitempty"`
 }

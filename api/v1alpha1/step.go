@@ -85,6 +85,7 @@ const (
 
 // Approval is a gate that people open, by decisions to approve.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.approvers) || self.approvers.all(a, self.approvers.exists_one(b, a == b))",message="an approver is named twice: leave one out"
 // +kubebuilder:validation:XValidation:rule="!has(self.quorum) || !has(self.approvers) || self.approvers.exists(a, has(a.group)) || self.quorum <= self.approvers.size()",message="quorum asks for more people than approvers names: lower it, or name more"
 type Approval struct {
 	// approvers are who may approve the step, besides having the permission to: any of these. Without them, everybody who has
