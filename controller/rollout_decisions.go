@@ -52,7 +52,7 @@ func (r *RolloutReconciler) observeDecisions(ctx context.Context, obj *v1alpha1.
 		if !pending {
 			continue
 		}
-		said := rollout.Decision{Name: d.Name, DecisionSpec: d.Spec, At: d.CreationTimestamp.Time, Unchecked: guard.unchecked(d)}
+		said := rollout.Decision{Name: d.Name, UID: string(d.UID), DecisionSpec: d.Spec, At: d.CreationTimestamp.Time, Unchecked: guard.unchecked(d)}
 		if ofAnother(d, obj) {
 			said.Void = "it was made for another Rollout of that name, which is gone"
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/workload"
 )
 
@@ -23,7 +24,7 @@ type (
 	Hold struct{}
 	// Release lets the workload roll to its template.
 	Release struct{}
-	// Record keeps a template.
+	// Record keeps a template, and which commit brings it now.
 	Record struct{ Template workload.Template }
 	// MarkFailed remembers that a revision was rolled back.
 	MarkFailed struct{ Revision, Reason string }
@@ -62,6 +63,18 @@ type (
 		// Warning makes it a warning.
 		Warning bool
 	}
+	// Note remembers progress, where traffic stays and the step goes on.
+	Note struct {
+		Traffic  Traffic
+		Progress Progress
+	}
+	// Settle reports what became of a decision.
+	Settle struct {
+		Decision Decision
+		Outcome  v1alpha1.DecisionOutcome
+		// Message says why, in a sentence. Event is the reason of the event that tells of it; empty for none.
+		Message, Event string
+	}
 	// ReleaseRoute leaves the root service as it was found.
 	ReleaseRoute struct{}
 	// Finish lets the Rollout go.
@@ -85,6 +98,8 @@ func (Permit) action()       {}
 func (Scale) action()        {}
 func (DeleteCopy) action()   {}
 func (SetRoute) action()     {}
+func (Note) action()         {}
+func (Settle) action()       {}
 func (ReleaseRoute) action() {}
 func (Finish) action()       {}
 
@@ -121,6 +136,19 @@ func (a DeleteCopy) String() string { return "delete copy " + a.Revision }
 func (ReleaseRoute) String() string { return "release the route" }
 func (Finish) String() string       { return "let the rollout go" }
 func (a SetRoute) String() string   { return fmt.Sprintf("route %s (%s)", a.Traffic, a.Progress.Phase) }
+
+func (Note) String() string { return "remember progress" }
+func (a Settle) String() string {
+	return fmt.Sprintf("settle %s: %s, %s", a.Decision.Name, a.Outcome, a.Message)
+}
+
+// Told is the outcome for people who don't see the decision itself.
+func (a Settle) Told() string {
+	if a.Outcome == v1alpha1.DecisionApplied {
+		return a.Message
+	}
+	return fmt.Sprintf("the decision to %s %s, %s, came to nothing: %s", a.Decision.Verb, a.Decision.Revision, a.Decision.by(), a.Message)
+}
 
 func trackName(track string) string {
 	if track == "" {

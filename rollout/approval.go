@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -20,47 +19,33 @@ func (v *view) approve(d Decision, word Word) {
 		h.refuse(d, v1alpha1.DecisionRejected, "step %s asks for no approval", position)
 		return
 	}
-	if !eligible(gate, d) {
-		h.refuse(d, v1alpha1.DecisionRejected, "%s is none of the approvers of step %s: %s", d.Actor, position, approvers(gate))
+	if !gate.Admits(d.Actor, d.Person, d.Groups) {
+		h.refuse(d, v1alpha1.DecisionRejected, "%s is none of the approvers of step %s: %s", d.Actor, position, gate.Named())
+		return
+	}
+	if len(v.valid(&Plan{}, gate, []Word{word})) == 0 {
+		h.refuse(d, v1alpha1.DecisionSuperseded, "it is older than %s, which is how long an approval of step %s counts (expires): approve it again", gate.Expires.Duration, position)
 		return
 	}
 	given := v.valid(&Plan{}, gate, h.progress.Approvals)
 	for _, before := range given {
 		if before.Actor == d.Actor || before.who() == word.who() {
-			h.refuse(d, v1alpha1.DecisionSuperseded, "step %s is approved %s already", position, before.by())
+			h.needless(d, "step %s is approved %s already", position, before.by())
 			return
 		}
+	}
+	if got, _ := count(given); got >= quorum(gate) {
+		h.needless(d, "step %s has all approvals that it asks for: %d of %d", position, got, quorum(gate))
+		return
 	}
 	given = append(given, word)
 	h.progress.Approvals = given
 	got, hint := count(given)
 	tally := fmt.Sprintf("%d of %d", got, quorum(gate))
-	if got > quorum(gate) {
-		tally = fmt.Sprintf("%d, and %d needed", got, quorum(gate))
-	} else if got < quorum(gate) {
+	if got < quorum(gate) {
 		tally += hint
 	}
 	h.take(d, v1alpha1.ReasonApproved, "step %s of %s is approved %s (%s)", position, d.Revision, d.by(), tally)
-}
-
-// eligible says whether the actor of a decision is among those who may approve.
-func eligible(gate *v1alpha1.Approval, d Decision) bool {
-	return len(gate.Approvers) == 0 || slices.ContainsFunc(gate.Approvers, func(a v1alpha1.Approver) bool {
-		return (a.User != "" && (a.User == d.Actor || a.User == d.Person)) || (a.Group != "" && slices.Contains(d.Groups, a.Group))
-	})
-}
-
-// approvers tells people who may approve.
-func approvers(gate *v1alpha1.Approval) string {
-	var names []string
-	for _, a := range gate.Approvers {
-		if a.User != "" {
-			names = append(names, "user "+a.User)
-		} else {
-			names = append(names, "group "+a.Group)
-		}
-	}
-	return strings.Join(names, ", ")
 }
 
 // approvals are those that count: given for the spec as it is, and not expired. When the next one expires is noted.
@@ -80,14 +65,6 @@ func (v *view) valid(p *Plan, gate *v1alpha1.Approval, words []Word) []Word {
 		valid = append(valid, word)
 	}
 	return valid
-}
-
-// who is the person behind a word, by the name that is known best.
-func (w Word) who() string {
-	if w.Person != "" {
-		return w.Person
-	}
-	return w.Actor
 }
 
 // apart tells people why some approvals are not added up; empty where all are.
@@ -113,6 +90,22 @@ func count(given []Word) (n int, hint string) {
 	return n, hint
 }
 
+// unlikely says whether the approvers that a gate names are enough only where it is known which user a member of Slack is.
+func unlikely(gate *v1alpha1.Approval) bool {
+	users, members := 0, 0
+	for _, a := range gate.Approvers {
+		switch {
+		case a.Group != "":
+			return false // It may have any number of people.
+		case strings.HasPrefix(a.User, member):
+			members++
+		default:
+			users++
+		}
+	}
+	return len(gate.Approvers) > 0 && quorum(gate) > max(users, members)
+}
+
 func quorum(gate *v1alpha1.Approval) int { return max(int(gate.Quorum), 1) }
 
 // approvalGate is the gate that people open.
@@ -120,6 +113,9 @@ func (v *view) approvalGate(p *Plan, approval *v1alpha1.Approval) gate {
 	given := v.approvals(p, approval)
 	got, hint := count(given)
 	want := quorum(approval)
+	if unlikely(approval) {
+		hint = apart
+	}
 	g := gate{name: GateApproval, reason: v1alpha1.ReasonApprovalNeeded, open: got >= want}
 	var names []string
 	for _, word := range given {
@@ -136,7 +132,7 @@ func (v *view) approvalGate(p *Plan, approval *v1alpha1.Approval) gate {
 		g.detail = said
 	}
 	if len(approval.Approvers) > 0 && !g.open {
-		g.missing += ", any of " + approvers(approval)
+		g.missing += ", any of " + approval.Named()
 	}
 	return g
 }

@@ -1,19 +1,16 @@
 package rollout
 
-// begin counts a rollout that begins: an attempt to take the revision that is wanted live. One that never gets into its first step
-// has a number, too.
-func (v *view) begin() {
-	if h := &v.heard; h.progress.Tried != v.want {
+// count notes what a plan says of the attempt to take a revision live: one that begins has another number, whatever it tries. One that
+// never gets into its first step has a number, too.
+func (v *view) count(p *Plan) {
+	h := &v.heard
+	if p.tries == nil || *p.tries == h.progress.Tried {
+		return
+	}
+	if *p.tries != "" {
 		h.progress.Attempt++
-		h.progress.Tried, h.changed = v.want, true
 	}
-}
-
-// end says that the attempt is over that never got into a step: the next one has another number, whatever it tries.
-func (v *view) end() {
-	if h := &v.heard; h.progress.Tried != "" {
-		h.progress.Tried, h.changed = "", true
-	}
+	h.progress.Tried, h.changed = *p.tries, true
 }
 
 // number puts into progress that is written with traffic which attempt it is about.

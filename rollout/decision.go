@@ -1,138 +1,75 @@
 package rollout
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
-
-// Decision is what somebody said, and what was not acted on yet.
-type Decision struct {
-	Name string
-	v1alpha1.DecisionSpec
-	// At is when it was said.
-	At time.Time
-	// Unchecked says why nobody has checked who said it; empty when the cluster has.
-	Unchecked string
-	// Void says why it is not about this Rollout, though it names it; empty when it is.
-	Void string
-}
-
-// by tells people who said it, through what and why.
-func (d Decision) by() string { return d.word(0).by() }
-
-// word is the decision as progress remembers it.
-func (d Decision) word(generation int64) Word {
-	return Word{
-		Decision: d.Name, Revision: d.Revision, Actor: d.Actor, Person: d.Person, Via: d.Via, Reason: d.Reason,
-		At: d.At, Generation: generation, Full: d.Full,
-	}
-}
-
-// Word is a decision that is in force.
-type Word struct {
-	// Decision is the name of the object.
-	Decision string `json:"decision"`
-	// Revision that it is about.
-	Revision string    `json:"revision"`
-	Actor    string    `json:"actor"`
-	Person   string    `json:"person,omitempty"`
-	Via      string    `json:"via,omitempty"`
-	Reason   string    `json:"reason,omitempty"`
-	At       time.Time `json:"at"`
-	// Generation of the spec of which it was said.
-	Generation int64 `json:"generation,omitempty"`
-	// Full promotes past all steps.
-	Full bool `json:"full,omitempty"`
-}
-
-// by tells people who said it, through what and why.
-func (w Word) by() string {
-	text := "by " + w.Actor
-	if w.Person != "" {
-		text += " (" + w.Person + ")"
-	}
-	if w.Via != "" {
-		text += " through " + w.Via
-	}
-	if w.Reason != "" {
-		text += ": " + w.Reason
-	}
-	return text
-}
-
-// Settle reports what became of a decision.
-type Settle struct {
-	Decision Decision
-	Outcome  v1alpha1.DecisionOutcome
-	// Message says why, in a sentence. Event is the reason of the event that tells of it; empty for none.
-	Message, Event string
-}
-
-func (Settle) action() {}
-
-// Told is the outcome for people who don't see the decision itself.
-func (a Settle) Told() string {
-	if a.Outcome == v1alpha1.DecisionApplied {
-		return a.Message
-	}
-	return fmt.Sprintf("the decision to %s %s, %s, came to nothing: %s", a.Decision.Verb, a.Decision.Revision, a.Decision.by(), a.Message)
-}
-
-func (a Settle) String() string {
-	return fmt.Sprintf("settle %s: %s, %s", a.Decision.Name, a.Outcome, a.Message)
-}
-
-// Note remembers progress, where traffic stays and the step goes on.
-type Note struct {
-	Traffic  Traffic
-	Progress Progress
-}
-
-func (Note) action() {}
-
-func (Note) String() string { return "remember progress" }
 
 // heard is what follows from the decisions that are pending.
 type heard struct {
 	// progress with what was decided; changed says that it is another than before.
 	progress Progress
 	changed  bool
-	// settled are the decisions that need no more than that, or nothing.
-	settled []Settle
+	// settled are the decisions of which no more is to be done; noted those of which that is so once progress is remembered.
+	settled, noted []Settle
 	// abort and retry are those that a policy acts on.
 	abort, retry *Decision
+	// again is when to look again at one that can't be judged yet; zero for none.
+	again time.Time
 }
 
 // hear looks at the decisions that are pending, in their order. What comes after an abort or a retry is looked at when that was acted on.
 func (v *view) hear() {
 	h := &v.heard
+	h.changed = v.forget()
 	h.progress = v.progress
-	h.progress.Approvals = slices.Clone(h.progress.Approvals)
-	if v.progress.Phase == "" {
-		return
-	}
+	h.progress.Approvals, h.progress.Decided = slices.Clip(v.progress.Approvals), slices.Clip(v.progress.Decided)
 	for _, d := range v.Decisions {
 		switch {
+		case slices.Contains(v.progress.Decided, d.UID):
+			h.settled = append(h.settled, acted(d, "", "taken into account: %s %s", d.Verb, d.by()))
 		case v.Deleting:
 			h.refuse(d, v1alpha1.DecisionSuperseded, "the Rollout is being deleted")
 		case d.Void != "":
 			h.refuse(d, v1alpha1.DecisionSuperseded, "%s", d.Void)
 		case d.Unchecked != "":
 			h.refuse(d, v1alpha1.DecisionRejected, "nothing has checked who decided: %s", d.Unchecked)
+		case v.progress.Phase == "":
+			// It waits until the workload is adopted.
+		case v.behind(d):
+			h.again = v.now.Add(time.Second)
 		case v.acts(d):
 			return
-		case slices.Contains(v.progress.Decided, d.Name):
-			h.settled = append(h.settled, acted(d, "", "taken into account: %s %s", d.Verb, d.by()))
 		default:
 			v.listen(d)
 		}
 	}
+}
+
+// forget drops a pause and a promotion of a revision that isn't tried any more: when it is tried again that is another rollout, of
+// which nobody has said a thing. It says whether there was one.
+func (v *view) forget() bool {
+	if v.want == "" {
+		return false // What is tried can't be known.
+	}
+	over, trial := false, v.trial()
+	for _, word := range []**Word{&v.progress.Paused, &v.progress.Hastened} {
+		if *word != nil && (*word).Revision != trial {
+			*word, over = nil, true
+		}
+	}
+	return over
+}
+
+// catchUp is how long a cache may take to show the spec that a decision is about.
+const catchUp = time.Minute
+
+// behind says whether a decision is about a newer spec than the one that is known: its author saw that, and the cache doesn't yet.
+func (v *view) behind(d Decision) bool {
+	return d.Verb == v1alpha1.VerbApprove && d.Generation > v.Generation && v.now.Before(d.At.Add(catchUp))
 }
 
 // acts says whether a decision is one that a policy acts on, and notes it.
@@ -140,7 +77,7 @@ func (v *view) acts(d Decision) bool {
 	switch {
 	case d.Verb == v1alpha1.VerbAbort && d.Revision == v.trial():
 		v.heard.abort = &d
-	case d.Verb == v1alpha1.VerbRetry && d.Revision == v.want && v.retriable():
+	case d.Verb == v1alpha1.VerbRetry && d.Revision == v.want && v.retriable() && v.Workload.Replicas > 0:
 		v.heard.retry = &d
 	default:
 		return false
@@ -160,23 +97,22 @@ func (v *view) listen(d Decision) {
 	case v1alpha1.VerbApprove:
 		v.approve(d, word)
 	case v1alpha1.VerbPause:
-		if paused := v.inForce(h.progress.Paused); paused != nil {
-			h.refuse(d, v1alpha1.DecisionSuperseded, "%s is paused already, %s", d.Revision, paused.by())
+		if paused := h.progress.Paused; paused != nil {
+			h.needless(d, "%s is paused already, %s", d.Revision, paused.by())
 			return
 		}
 		h.progress.Paused = &word
 		h.take(d, v1alpha1.ReasonPaused, "%s is paused %s", d.Revision, d.by())
 	case v1alpha1.VerbResume:
-		if v.inForce(h.progress.Paused) == nil {
-			h.refuse(d, v1alpha1.DecisionSuperseded, "%s is not paused", d.Revision)
+		if h.progress.Paused == nil {
+			h.needless(d, "%s is not paused", d.Revision)
 			return
 		}
-		// The deadline's clock stood still meanwhile.
-		h.progress.Rested += max(0, v.now.Sub(later(h.progress.Paused.At, v.Route.TakenAt)))
-		h.progress.Paused = nil
+		v.unpause()
 		h.take(d, v1alpha1.ReasonResumed, "%s is resumed %s", d.Revision, d.by())
 	case v1alpha1.VerbPromote:
-		h.progress.Paused, h.progress.Hastened = nil, &word
+		v.unpause()
+		h.progress.Hastened = &word
 		what := "leaves step " + v.position(v.index()) + " whatever gate is closed"
 		if d.Full {
 			what = "goes past all steps that are left"
@@ -185,9 +121,26 @@ func (v *view) listen(d Decision) {
 			what += ", once spec.suspend is false"
 		}
 		h.take(d, v1alpha1.ReasonHastened, "%s %s, promoted %s", d.Revision, what, d.by())
-	case v1alpha1.VerbAbort, v1alpha1.VerbRetry:
-		h.refuse(d, v1alpha1.DecisionRejected, "there is nothing to %s", d.Verb)
+	case v1alpha1.VerbRetry:
+		h.refuse(d, v1alpha1.DecisionRejected, "the workload has no pods: scale it up first")
+	case v1alpha1.VerbAbort:
+		h.refuse(d, v1alpha1.DecisionRejected, "there is nothing to abort")
 	}
+}
+
+// unpause ends a pause. The clock of the step's deadline, which stood still meanwhile, goes on.
+func (v *view) unpause() {
+	h := &v.heard
+	h.progress.Rested += v.resting(h.progress.Paused)
+	h.progress.Paused = nil
+}
+
+// resting is for how long a pause has kept the clock of the present step's deadline from going, up to now.
+func (v *view) resting(paused *Word) time.Duration {
+	if paused == nil || v.progress.Phase != PhaseStep || !v.Route.Taken {
+		return 0
+	}
+	return max(0, v.now.Sub(later(paused.At, v.Route.TakenAt)))
 }
 
 // stale says why a decision is about something that is over, or not reached; empty when it isn't.
@@ -196,8 +149,10 @@ func (v *view) stale(d Decision) string {
 	switch {
 	case d.Verb == v1alpha1.VerbRetry && d.Revision != v.want:
 		return fmt.Sprintf("the workload asks for %s, not for %s: commit that again to try it", v.want, d.Revision)
-	case d.Verb == v1alpha1.VerbRetry:
+	case d.Verb == v1alpha1.VerbRetry && !v.retriable():
 		return d.Revision + " has not failed"
+	case d.Verb == v1alpha1.VerbRetry:
+		return ""
 	case d.Revision == v.progress.Incumbent:
 		return d.Revision + " is the incumbent already: its rollout is over. Commit the version before to go back"
 	case trial != d.Revision && v.failed(d.Revision) != "":
@@ -243,17 +198,26 @@ func (v *view) trial() string {
 // take notes a decision that took effect.
 func (h *heard) take(d Decision, event, format string, args ...any) {
 	h.changed = true
-	h.progress.Decided = append(h.progress.Decided, d.Name)
-	h.settled = append(h.settled, Settle{Decision: d, Outcome: v1alpha1.DecisionApplied, Message: fmt.Sprintf(format, args...), Event: event})
+	h.progress.Decided = append(h.progress.Decided, d.UID)
+	h.noted = append(h.noted, acted(d, event, format, args...))
 }
 
-// refuse notes a decision that came to nothing.
+// refuse notes a decision that comes to nothing, whatever else was said.
 func (h *heard) refuse(d Decision, outcome v1alpha1.DecisionOutcome, format string, args ...any) {
+	h.settled = append(h.settled, refused(d, outcome, format, args...))
+}
+
+// needless notes a decision that changes nothing after what was said before it, which may be heard in the same plan.
+func (h *heard) needless(d Decision, format string, args ...any) {
+	h.noted = append(h.noted, refused(d, v1alpha1.DecisionSuperseded, format, args...))
+}
+
+func refused(d Decision, outcome v1alpha1.DecisionOutcome, format string, args ...any) Settle {
 	event := v1alpha1.ReasonDecisionSuperseded
 	if outcome == v1alpha1.DecisionRejected {
 		event = v1alpha1.ReasonDecisionRejected
 	}
-	h.settled = append(h.settled, Settle{Decision: d, Outcome: outcome, Message: fmt.Sprintf(format, args...), Event: event})
+	return Settle{Decision: d, Outcome: outcome, Message: fmt.Sprintf(format, args...), Event: event}
 }
 
 // acted is the report of the decision that a policy has acted on.
@@ -264,38 +228,35 @@ func acted(d Decision, event, format string, args ...any) Settle {
 // paused is who keeps the rollout where it is; nil when nobody does. A pause counts as soon as it is heard, its end once that is
 // remembered with the route: else the write that moves on would drop it.
 func (v *view) paused() *Word {
-	if paused := v.inForce(v.progress.Paused); paused != nil {
-		return paused
+	if v.progress.Paused != nil {
+		return v.progress.Paused
 	}
-	return v.inForce(v.heard.progress.Paused)
+	return v.heard.progress.Paused
 }
 
 // hastened is who has the present step left, or all of them, whatever gate is closed; nil when nobody does.
-func (v *view) hastened() *Word { return v.inForce(v.progress.Hastened) }
-
-// inForce is a word on the revision that is tried; nil otherwise.
-func (v *view) inForce(word *Word) *Word {
-	if word == nil || word.Revision != v.trial() {
-		return nil
-	}
-	return word
-}
+func (v *view) hastened() *Word { return v.progress.Hastened }
 
 // absorb adds to a plan what the decisions that are pending ask for. Where it moves traffic they wait for the next one, which
 // knows where that went.
 func (v *view) absorb(p *Plan) {
+	h := &v.heard
+	again(p, h.again)
+	v.count(p)
 	if slices.ContainsFunc(p.Actions, movesTraffic) {
 		return
 	}
 	var actions []Action
-	if v.heard.changed {
-		if !v.Route.Holds(v.traffic()) {
-			return
-		}
-		actions = append(actions, Note{Traffic: v.traffic(), Progress: v.heard.progress})
+	settled := h.settled
+	switch {
+	case !h.changed:
+		settled = append(settled, h.noted...)
+	case v.Route.Holds(v.traffic()):
+		actions = append(actions, Note{Traffic: v.traffic(), Progress: h.progress})
+		settled = append(settled, h.noted...)
 	}
-	for _, settled := range v.heard.settled {
-		actions = append(actions, settled)
+	for _, s := range settled {
+		actions = append(actions, s)
 	}
 	p.Actions = append(actions, p.Actions...)
 }
@@ -315,18 +276,13 @@ func (v *view) carry(p *Plan) {
 	}
 }
 
-// pending are those names that are of decisions without an outcome.
-func (v *view) pending(names []string) []string {
+// pending are those UIDs that are of decisions without an outcome.
+func (v *view) pending(uids []string) []string {
 	var pending []string
 	for _, d := range v.Decisions {
-		if slices.Contains(names, d.Name) {
-			pending = append(pending, d.Name)
+		if slices.Contains(uids, d.UID) {
+			pending = append(pending, d.UID)
 		}
 	}
 	return pending
-}
-
-// voice is a word as the status tells it.
-func (w Word) voice() v1alpha1.Voice {
-	return v1alpha1.Voice{Actor: cmp.Or(w.Actor, "unknown"), Via: w.Via, Reason: w.Reason, At: metav1.NewTime(w.At)}
 }

@@ -123,9 +123,9 @@ func (v *view) proceeds(step v1alpha1.Step) bool {
 	return step.OnDeadline == v1alpha1.DeadlineProceed && v.deadlineOver(step)
 }
 
-// due is when the deadline of the present step is over.
+// due is when the deadline of the present step is over. Its clock stands still during a pause.
 func (v *view) due(step v1alpha1.Step) time.Time {
-	return v.Route.TakenAt.Add(step.Deadline.Duration + v.progress.Rested)
+	return v.Route.TakenAt.Add(step.Deadline.Duration + v.progress.Rested + v.resting(v.paused()))
 }
 
 // deadlineOver says whether the step has a deadline, and is past it.

@@ -21,6 +21,9 @@ type Plan struct {
 	Again time.Time
 	// Weigh says that the present step's verdict is wanted, since the route was taken.
 	Weigh bool
+
+	// tries is the revision that is tried from now on, empty when none is any more; nil where that stays as it is.
+	tries *string
 }
 
 // policy makes a plan where it has a say, and nil where it has none.
@@ -54,18 +57,23 @@ var policies = []policy{
 func PlanFor(s Snapshot, now time.Time) Plan {
 	v := newView(s, now)
 	v.hear()
+	plan := v.decide()
+	v.absorb(plan)
+	v.tidy(plan)
+	v.remember(plan)
+	v.carry(plan)
+	v.weigh(plan)
+	v.foretell(plan)
+	v.report(plan)
+	return *plan
+}
+
+// decide is the plan of the first policy that has a say.
+func (v *view) decide() *Plan {
 	for _, p := range policies {
-		plan := p(v)
-		if plan == nil {
-			continue
+		if plan := p(v); plan != nil {
+			return plan
 		}
-		v.absorb(plan)
-		v.tidy(plan)
-		v.remember(plan)
-		v.carry(plan)
-		v.weigh(plan)
-		v.report(plan)
-		return *plan
 	}
 	panic("unreachable: idle always has a say")
 }
@@ -183,9 +191,11 @@ func again(p *Plan, at time.Time) {
 // serve is the write that puts all traffic on the incumbent's track as it is now.
 func (v *view) serve(event, reason string) SetRoute {
 	return SetRoute{
-		Traffic:  Traffic{Incumbent: v.incumbentTrack(), Total: v.total()},
-		Progress: Progress{Phase: PhaseServing, Incumbent: v.progress.Incumbent, OnCopy: v.progress.OnCopy, Reason: reason},
-		Event:    event,
+		Traffic: Traffic{Incumbent: v.incumbentTrack(), Total: v.total()},
+		Progress: Progress{
+			Phase: PhaseServing, Incumbent: v.progress.Incumbent, OnCopy: v.progress.OnCopy, IncumbentUnproven: v.progress.IncumbentUnproven, Reason: reason,
+		},
+		Event: event,
 	}
 }
 

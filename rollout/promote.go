@@ -26,7 +26,7 @@ func (v *view) promote(p *Plan) *Plan {
 	p.Actions = append(p.Actions, v.protected(v.want, c)...)
 	p.Actions = append(p.Actions, SetRoute{
 		Traffic:  Traffic{Incumbent: v.want, Total: v.total()},
-		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, OnCopy: true, Unproven: v.unproven(), Reason: "promoted"},
+		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, OnCopy: true, IncumbentUnproven: v.unproven(), Reason: "promoted"},
 		Event:    v1alpha1.ReasonPromoted,
 	})
 	return p
@@ -59,7 +59,7 @@ func reunite(v *view) *Plan {
 	p.Why = "the workload runs " + v.want + ": all traffic is back on it"
 	p.Actions = append(p.Actions, SetRoute{
 		Traffic:  Traffic{Total: v.total()},
-		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, Unproven: v.progress.Unproven, Reason: "promoted, and back on the workload"},
+		Progress: Progress{Phase: PhaseServing, Incumbent: v.want, IncumbentUnproven: v.progress.IncumbentUnproven, Reason: "promoted, and back on the workload"},
 		Event:    v1alpha1.ReasonCompleted,
 	})
 	return p

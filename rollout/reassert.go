@@ -33,7 +33,14 @@ func reassert(v *view) *Plan {
 	if v.Route.Foreign != "" {
 		why = "the route was changed by " + v.Route.Foreign + ": writing it again"
 	}
-	return doing(v1alpha1.StateProgressing, v1alpha1.ReasonRouteReasserted, why, SetRoute{Traffic: want, Progress: v.progress, Event: v1alpha1.ReasonRouteReasserted, Warning: v.Route.Foreign != ""})
+	return doing(v1alpha1.StateProgressing, v1alpha1.ReasonRouteReasserted, why, SetRoute{Traffic: want, Progress: v.anew(), Event: v1alpha1.ReasonRouteReasserted, Warning: v.Route.Foreign != ""})
+}
+
+// anew is the progress, where the clock of the step begins anew because its traffic is written again.
+func (v *view) anew() Progress {
+	p := v.progress
+	p.Rested = 0
+	return p
 }
 
 // traffic is what the route should ask for, by the progress it remembers.

@@ -12,9 +12,20 @@ import (
 	"github.com/weighlock/weighlock/workload"
 )
 
-// report fills the status: what is, for people. What was measured is the controller's to add.
+// report fills the status with what is once the plan is done, for people. What was measured is the controller's to add.
 func (v *view) report(p *Plan) {
-	s := &p.Status
+	if next := v.after(p); next != nil {
+		next.describe(&p.Status)
+	} else {
+		v.describe(&p.Status)
+	}
+	if v.progress.Phase != "" {
+		p.Status.Attempt = v.attempt(p)
+	}
+}
+
+// describe fills a status with what is, but for the state.
+func (v *view) describe(s *v1alpha1.RolloutStatus) {
 	s.Hold = v1alpha1.HoldAlways
 	if v.HeldByAdmission {
 		s.Hold = v1alpha1.HoldAdmission
@@ -24,57 +35,49 @@ func (v *view) report(p *Plan) {
 		return
 	}
 	s.Warnings = v.warnings()
-	s.Attempt = v.attempt(p)
 	if paused := v.paused(); paused != nil {
 		voice := paused.voice()
 		s.Paused = &voice
 	}
 	s.Incumbent = v.revision(v.progress.Incumbent, v.incumbent)
-	switch {
-	case v.progress.Phase != PhaseServing:
-		s.Candidate = v.revision(v.progress.Candidate, v.Copies[v.progress.Candidate])
-	case v.want != v.progress.Incumbent && v.want != "":
-		s.Candidate = v.revision(v.want, v.candidate)
+	if candidate := v.latest(); candidate != "" {
+		s.Candidate = v.revision(candidate, v.Copies[candidate])
 	}
 	traffic := v.traffic()
 	s.Traffic = &v1alpha1.TrafficStatus{Asked: traffic.Asked(), Taken: v.Route.Taken}
-	if v.foretold(p) {
-		return
-	}
-	if v.progress.Phase != PhaseStep {
-		return
-	}
-	index := v.index()
-	s.Step = &v1alpha1.StepStatus{Index: int32(index), Position: v.position(index), Name: v.step().Name} //nolint:gosec // at most 50.
-	if v.Route.Taken {
-		since := metav1.NewTime(v.Route.TakenAt)
-		s.Step.Since = &since
-	}
-	if v.Verdict != nil {
-		s.Verdict = verdictStatus(v.Verdict)
-	}
-	if v.Route.Taken {
-		s.Gates = v.gateStatus()
-	}
-	if approval := v.step().Approval; approval != nil && v.Route.Taken {
-		s.Approval = v.approvalStatus(approval)
+	if v.progress.Phase == PhaseStep {
+		v.describeStep(s)
 	}
 }
 
-// foretold tells of a rollback as it will be once the plan is done: it is what people wait to read, and they read it once.
-func (v *view) foretold(p *Plan) bool {
-	for _, action := range p.Actions {
-		route, is := action.(SetRoute)
-		if !is || route.Progress.Phase != PhaseRolledBack {
-			continue
-		}
-		failed := route.Progress.Candidate
-		p.Status.Candidate = v.revision(failed, v.Copies[failed])
-		p.Status.Candidate.Failed = route.Progress.Reason
-		p.Status.Traffic = &v1alpha1.TrafficStatus{Asked: route.Traffic.Asked()}
-		return true
+// latest is the revision that is the candidate to people: what is tried, or is to be, or else what was given up last.
+func (v *view) latest() string {
+	switch {
+	case v.progress.Phase == PhaseStep:
+		return v.progress.Candidate
+	case v.want != "" && v.want != v.progress.Incumbent:
+		return v.want
+	case v.progress.Phase != PhaseServing:
+		return v.progress.Candidate
 	}
-	return false
+	return ""
+}
+
+func (v *view) describeStep(s *v1alpha1.RolloutStatus) {
+	index := v.index()
+	s.Step = &v1alpha1.StepStatus{Index: int32(index), Position: v.position(index), Name: v.step().Name} //nolint:gosec // at most 50.
+	if v.Verdict != nil {
+		s.Verdict = verdictStatus(v.Verdict)
+	}
+	if !v.Route.Taken {
+		return
+	}
+	since := metav1.NewTime(v.Route.TakenAt)
+	s.Step.Since = &since
+	s.Gates = v.gateStatus()
+	if approval := v.step().Approval; approval != nil {
+		s.Approval = v.approvalStatus(approval)
+	}
 }
 
 func (v *view) gateStatus() []v1alpha1.GateStatus {
@@ -113,7 +116,7 @@ func (v *view) warnings() []string {
 func (v *view) revision(name string, track *workload.State) *v1alpha1.RevisionStatus {
 	record := v.Records[name]
 	r := &v1alpha1.RevisionStatus{Revision: name, Commit: record.Commit, Author: record.Author, Failed: v.failed(name)}
-	r.Unproven = v.progress.Unproven && name == v.unprovenRevision()
+	r.Unproven = v.isUnproven(name)
 	if track != nil {
 		r.Track, r.Replicas, r.Ready = track.Name, track.Replicas, track.Ready
 		if r.Commit == "" && track.Template.Revision == name {
@@ -121,14 +124,6 @@ func (v *view) revision(name string, track *workload.State) *v1alpha1.RevisionSt
 		}
 	}
 	return r
-}
-
-// unprovenRevision is the one of which the progress may say that it is unproven.
-func (v *view) unprovenRevision() string {
-	if v.progress.Phase == PhaseStep {
-		return v.progress.Candidate
-	}
-	return v.progress.Incumbent
 }
 
 // Asked tells people the candidate's share, such as "5%", "5% + match" or "shadow 50%".

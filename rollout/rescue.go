@@ -47,13 +47,13 @@ func rescue(v *view) *Plan {
 		p.Status.WaitingFor = "a copy of the incumbent to be ready"
 		return p
 	}
-	route := SetRoute{Traffic: v.traffic(), Progress: v.progress, Event: v1alpha1.ReasonRescued, Warning: true}
-	route.Progress.OnCopy = true
-	route.Traffic.Incumbent = revision
+	route := SetRoute{Traffic: v.traffic(), Progress: v.anew(), Event: v1alpha1.ReasonRescued, Warning: true}
 	if len(route.Traffic.Match) > 0 && v.RestToRoot {
-		route.Traffic = Traffic{Incumbent: revision, Total: v.total()}
-		route.Progress = Progress{Phase: PhaseServing, Incumbent: revision, OnCopy: true, Reason: why}
+		route.Traffic = Traffic{Total: v.total()}
+		route.Progress = v.serve("", why).Progress
+		route.Progress.Paused = v.keptPause()
 	}
+	route.Traffic.Incumbent, route.Progress.OnCopy = revision, true
 	p.Actions = append(p.Actions, v.protected(revision, c)...)
 	p.Actions = append(p.Actions, route)
 	return p

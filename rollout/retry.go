@@ -12,13 +12,8 @@ func retry(v *view) *Plan {
 	why := v.want + " is tried once more " + decision.by()
 	p := doing(v1alpha1.StateProgressing, v1alpha1.ReasonRetried, why)
 	serve := v.serve(v1alpha1.ReasonRetried, why)
-	serve.Progress.Decided = []string{decision.Name}
-	// First of all: as long as progress says that it failed, a record that doesn't is mended.
-	p.Actions = append(p.Actions, serve)
-	if v.Records[v.want].Failed != "" {
-		p.Actions = append(p.Actions, MarkFailed{Revision: v.want})
-	}
-	p.Actions = append(p.Actions, acted(*decision, "", "%s starts from its first step", v.want))
+	serve.Progress.Decided, serve.Progress.Retried = []string{decision.UID}, v.want
+	p.Actions = append(p.Actions, serve, acted(*decision, "", "%s starts from its first step", v.want))
 	return p
 }
 

@@ -29,7 +29,17 @@ func (v *view) withdraw(event, why string) *Plan {
 	if v.progress.Phase == PhaseStep && !v.targetReady() {
 		return v.targetUnready(why)
 	}
-	return doing(v1alpha1.StateProgressing, event, why, v.serve(event, why))
+	back := v.serve(event, why)
+	back.Progress.Paused = v.keptPause()
+	return doing(v1alpha1.StateProgressing, event, why, back)
+}
+
+// keptPause is the pause of a candidate that leaves the traffic only to start anew: who paused it still does.
+func (v *view) keptPause() *Word {
+	if v.want != v.progress.Candidate {
+		return nil
+	}
+	return v.progress.Paused
 }
 
 // targetUnready waits for the one thing that keeps traffic from the incumbent.

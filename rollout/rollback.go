@@ -27,7 +27,7 @@ func rollback(v *view) *Plan {
 	}
 	p.Actions = append(p.Actions, MarkFailed{Revision: failed, Reason: reason})
 	if abort := v.heard.abort; abort != nil {
-		back.Progress.Decided = []string{abort.Name}
+		back.Progress.Decided = []string{abort.UID}
 		p.Actions[0] = back
 		p.Actions = append(p.Actions, acted(*abort, "", "%s is rolled back", failed))
 	}
@@ -49,9 +49,10 @@ func (v *view) fault() string {
 		return "aborted " + abort.by()
 	}
 	if v.progress.Phase != PhaseStep {
-		// Not in traffic yet: the copy of a revision that is wanted, and hasn't failed before.
-		if v.candidate != nil && v.candidate.Stuck != "" && v.failed(v.want) == "" {
-			return "the candidate never got ready: " + v.candidate.Stuck
+		// Not in traffic yet: the copy of a revision that is wanted, and hasn't failed before. One that is left over from an attempt
+		// before says nothing of this one.
+		if c := v.candidate; c != nil && c.Stuck != "" && !c.Deleting && v.progress.Tried == v.want && v.failed(v.want) == "" {
+			return "the candidate never got ready: " + c.Stuck
 		}
 		return ""
 	}
@@ -77,10 +78,14 @@ func (v *view) fault() string {
 
 // failed says why a revision was rolled back; empty when it wasn't.
 func (v *view) failed(revision string) string {
-	if v.progress.Phase == PhaseRolledBack && v.progress.Candidate == revision {
+	switch {
+	case v.progress.Phase == PhaseRolledBack && v.progress.Candidate == revision:
 		return v.progress.Reason
+	case v.progress.Retried == revision:
+		return ""
+	default:
+		return v.Records[revision].Failed
 	}
-	return v.Records[revision].Failed
 }
 
 // failure tells people of a rollback, and what they can do.

@@ -24,7 +24,7 @@ func setBack(v *view) *Plan {
 	}
 	back := v.retreat(PhaseSetBack, v.progress.Candidate, event, reason)
 	back.Progress.Generation = v.Generation
-	p := doing(v1alpha1.StateStalled, event, setBackMessage(v.progress.Candidate, reason), back)
+	p := doing(v1alpha1.StateStalled, v1alpha1.ReasonSetBack, setBackMessage(v.progress.Candidate, reason), back)
 	p.Stalled = true
 	return p
 }

@@ -83,7 +83,7 @@ func TestPlanFor_ForgivesAMeshThatTakesARouteLate(t *testing.T) {
 		"it is not known yet":               {nil, "Misrouted"},
 		"too few requests to tell":          {of(1, 9), "Misrouted"},
 		"it sends what was asked for now":   {of(20, 180), "Progressing"},
-		"it goes on sending something else": {of(150, 50), "Misrouted"},
+		"it goes on sending something else": {of(150, 50), "SetBack"},
 	} {
 		p := w.plan(func(s *rollout.Snapshot) { s.Measured, s.MeasuredLate = of(900, 2100), test.late })
 		setBack := len(p.Actions) > 0 && strings.Contains(actions(p)[0], "SetBack")

@@ -87,9 +87,12 @@ type Progress struct {
 	Candidate string `json:"candidate,omitempty"`
 	// Step is the index of the present step, or of the one in which the candidate failed.
 	Step int `json:"step,omitempty"`
-	// Unproven says that a step of the candidate, or of the incumbent when it was one, was left at its deadline
-	// without a Pass.
-	Unproven bool `json:"unproven,omitempty"`
+	// Unproven says that a step of the candidate that is analysed was left, or skipped, without a Pass: at its deadline, or because
+	// somebody promoted it. IncumbentUnproven says the same of the incumbent, when it was the candidate.
+	Unproven          bool `json:"unproven,omitempty"`
+	IncumbentUnproven bool `json:"incumbentUnproven,omitempty"`
+	// Retried is the revision that somebody wants tried once more, whatever its record says.
+	Retried string `json:"retried,omitempty"`
 	// Generation of the spec whose step was set back: another one is tried again.
 	Generation int64 `json:"generation,omitempty"`
 	// Reason says why the traffic was put so.
@@ -108,7 +111,7 @@ type Progress struct {
 	Hastened *Word `json:"hastened,omitempty"`
 	// Rested is how long the present step was paused, up to the end of the last pause: the deadline's clock stood still.
 	Rested time.Duration `json:"rested,omitempty"`
-	// Decided are the names of decisions that are part of this, and whose outcome may not be reported yet.
+	// Decided are the UIDs of decisions that are part of this, and whose outcome may not be reported yet.
 	Decided []string `json:"decided,omitempty"`
 	// Seen are the states of the Rollout and its workload that were looked at. A plan is not made from an older one:
 	// the caches of each kind lag by their own time, and another controller may have acted meanwhile.

@@ -28,9 +28,16 @@ func start(v *view) *Plan {
 	if p := v.unroutable(); p != nil {
 		return p
 	}
-	v.begin()
+	if v.former() {
+		p := waiting(v1alpha1.StateStarting, v1alpha1.ReasonStarting, v.want+" starts anew, once its former copy is gone", "the former copy of "+v.want+" to be gone")
+		if v.drained(p) {
+			p.Actions = append(p.Actions, DeleteCopy{Revision: v.want})
+		}
+		return p
+	}
 	size := v.stepSize(0)
 	p := doing(v1alpha1.StateStarting, v1alpha1.ReasonStarting, v.want+" starts beside "+v.progress.Incumbent)
+	p.tries = new(v.want)
 	p.Status.WaitingFor = v.podsReady(size)
 	c := v.candidate
 	if c != nil && c.Deleting {
@@ -50,6 +57,12 @@ func start(v *view) *Plan {
 		return v.promote(p)
 	}
 	return v.enter(p, 0)
+}
+
+// former says whether the candidate's copy is left over from when it was tried before, and never got ready. It would be blamed for that
+// again.
+func (v *view) former() bool {
+	return v.progress.Tried != v.want && v.candidate != nil && v.candidate.Stuck != "" && !v.candidate.Deleting
 }
 
 // recorded is the write that keeps the workload's template, where it isn't kept yet.

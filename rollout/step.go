@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -56,9 +57,12 @@ func (v *view) enter(p *Plan, index int) *Plan {
 		p.Actions = append(p.Actions, v.protected(v.want, v.candidate)...)
 	}
 	p.Actions = append(p.Actions, SetRoute{
-		Traffic:  traffic,
-		Progress: Progress{Phase: PhaseStep, Incumbent: v.progress.Incumbent, OnCopy: v.progress.OnCopy, Candidate: v.want, Step: index, Unproven: v.unproven()},
-		Event:    v1alpha1.ReasonStepEntered,
+		Traffic: traffic,
+		Progress: Progress{
+			Phase: PhaseStep, Incumbent: v.progress.Incumbent, OnCopy: v.progress.OnCopy, IncumbentUnproven: v.progress.IncumbentUnproven,
+			Candidate: v.want, Step: index, Unproven: v.unproven(),
+		},
+		Event: v1alpha1.ReasonStepEntered,
 	})
 	return p
 }
@@ -90,12 +94,22 @@ func (v *view) protected(revision string, track *workload.State) []Action {
 	return []Action{Protect{Revision: revision}}
 }
 
-// unproven says whether a step of the candidate was left, or is about to be, without a Pass that it needed.
+// unproven says whether a step of the candidate was left or skipped, or is about to be, without a Pass that it needed.
 func (v *view) unproven() bool {
-	if v.progress.Phase != PhaseStep {
-		return false
+	next := 0
+	if v.progress.Phase == PhaseStep {
+		if v.progress.Unproven || v.leftUnproven(v.step()) {
+			return true
+		}
+		next = v.index() + 1
 	}
-	return v.progress.Unproven || v.leftUnproven(v.step())
+	hastened := v.hastened()
+	return hastened != nil && hastened.Full && next < len(v.Spec.Steps) && slices.ContainsFunc(v.Spec.Steps[next:], v.weighs)
+}
+
+// isUnproven says likewise of a revision, as far as it is remembered.
+func (v *view) isUnproven(revision string) bool {
+	return (v.progress.Unproven && revision == v.progress.Candidate) || (v.progress.IncumbentUnproven && revision == v.progress.Incumbent)
 }
 
 func (v *view) leftUnproven(step v1alpha1.Step) bool {
@@ -159,7 +173,7 @@ func (v *view) waitFor(p *Plan, index int, step v1alpha1.Step, closed []gate) *P
 	if len(closed) > 0 {
 		p.Reason = closed[0].reason
 	}
-	if step.Deadline != nil && v.reached(p, v.due(step)) {
+	if step.Deadline != nil && v.paused() == nil && v.reached(p, v.due(step)) {
 		p.Status.State, p.Reason = v1alpha1.StatePaused, v1alpha1.ReasonDeadlineOver
 		p.Why = fmt.Sprintf("step %s is past its deadline of %s, and waits for %s", v.position(index), step.Deadline.Duration, waits)
 	}

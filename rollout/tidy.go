@@ -27,7 +27,7 @@ func idle(v *view) *Plan {
 		p.Actions = append(p.Actions, Hold{})
 	}
 	if v.want == v.progress.Incumbent {
-		v.end()
+		p.tries = new("")
 	}
 	if keep := v.keep(); len(keep) > 0 && len(p.Actions) == 0 {
 		p.Actions = append(p.Actions, Forget{Keep: keep})
@@ -55,7 +55,7 @@ func (v *view) keep() []string {
 	return kept
 }
 
-// tidy adds to a plan what goes along with any: a failure that a crash kept from being recorded, and a copy that serves
+// tidy adds to a plan what goes along with any: a failure that is to be recorded still, or to be forgotten, and a copy that serves
 // and must follow the workload's size; and, where traffic is not moved, what keeps the tracks safe, and the removal of
 // copies that have had no traffic for abortDelay.
 func (v *view) tidy(p *Plan) {
@@ -71,13 +71,16 @@ func (v *view) tidy(p *Plan) {
 			p.Actions = append(append(v.recorded(), mark), p.Actions...)
 		}
 	}
+	if r := v.progress.Retried; v.Records[r].Failed != "" {
+		p.Actions = append([]Action{MarkFailed{Revision: r}}, p.Actions...)
+	}
 	if v.progress.OnCopy && v.incumbent != nil && v.incumbent.Template.Revision == v.progress.Incumbent {
 		p.Actions = append(p.Actions, resize(v.progress.Incumbent, v.incumbent, v.size())...)
 	}
 	if v.progress.Phase == "" || slices.ContainsFunc(p.Actions, movesTraffic) {
 		return
 	}
-	p.Actions = append(v.holds(p), p.Actions...)
+	p.Actions = append(append(v.holds(p), v.brought()...), p.Actions...)
 	for _, revision := range sortedKeys(v.Copies) {
 		c := v.Copies[revision]
 		switch {
@@ -93,6 +96,19 @@ func (v *view) tidy(p *Plan) {
 func movesTraffic(a Action) bool {
 	_, is := a.(SetRoute)
 	return is
+}
+
+// brought is the write that keeps which commit brings a revision that was seen before: a git revert, say, or one that changes no more of
+// the workload than its replicas. Who is asked about a revision in a step is asked about one commit until its end.
+func (v *view) brought() []Action {
+	if v.Workload == nil || v.progress.Phase == PhaseStep {
+		return nil
+	}
+	record, known := v.Records[v.want]
+	if commit := v.Workload.Template.Commit; !known || commit == "" || commit == record.Commit {
+		return nil
+	}
+	return []Action{Record{Template: v.Workload.Template}}
 }
 
 // holds lists the writes that keep the workload as it is: a pause that the admission policy made becomes Weighlock's

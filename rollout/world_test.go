@@ -16,7 +16,10 @@ import (
 // world is a small cluster: a workload, its copies, a mesh and git. Actions are applied to it, time
 // passes, pods get ready, and every action is held against what must never happen.
 type world struct {
-	spec     v1alpha1.RolloutSpec
+	spec v1alpha1.RolloutSpec
+	// generation of the spec.
+	generation int64
+
 	now      time.Time
 	deleting bool
 	gone     time.Time
@@ -103,7 +106,7 @@ const settle = 2 * time.Second
 
 func newWorld(spec v1alpha1.RolloutSpec) *world {
 	return &world{
-		spec: spec, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), git: "a", replicas: 3,
+		spec: spec, generation: 2, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), git: "a", replicas: 3,
 		pods: map[string]int32{"a": 3}, copies: map[string]*copied{}, record: map[string]workload.Record{},
 		bad: map[string]bool{}, thin: map[string]bool{}, broken: map[string]bool{}, failed: map[string]bool{},
 		lastTraffic: map[string]time.Time{}, held: true, demand: 3, outcomes: map[string]rollout.Settle{},
@@ -157,7 +160,7 @@ func (w *world) rolled() bool {
 }
 
 func (w *world) snapshot() rollout.Snapshot {
-	s := rollout.Snapshot{Spec: w.spec, Generation: 1, Deleting: w.deleting, RestToRoot: true, Decisions: slices.Clone(w.decisions)}
+	s := rollout.Snapshot{Spec: w.spec, Generation: w.generation, Deleting: w.deleting, RestToRoot: true, Decisions: slices.Clone(w.decisions)}
 	s.HeldByAdmission = w.held
 	s.Records = w.record
 	if w.scaler != nil {
@@ -316,7 +319,7 @@ func (w *world) resized(a rollout.Scale) {
 // decide is what somebody says of the present step; change makes it another decision.
 func (w *world) decide(verb v1alpha1.DecisionVerb, actor string, change ...func(*rollout.Decision)) string {
 	w.said++
-	d := rollout.Decision{Name: fmt.Sprintf("%s-%d", verb, w.said), At: w.now}
+	d := rollout.Decision{Name: fmt.Sprintf("%s-%d", verb, w.said), UID: fmt.Sprintf("uid-%d", w.said), At: w.now}
 	d.Verb, d.Actor, d.Via, d.Revision = verb, actor, "kubectl", w.git
 	if w.route.progress.Phase == rollout.PhaseStep {
 		d.Revision, d.Step = w.route.progress.Candidate, new(int32(w.route.progress.Step))

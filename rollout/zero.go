@@ -9,15 +9,8 @@ func atZero(v *view) *Plan {
 	case v.Workload.Replicas > 0 || v.want == v.progress.Incumbent:
 		return nil
 	case v.stays() && v.progress.Phase == PhaseStep:
-		// Scaled up again, its copy would have traffic before it has pods. Who paused it still does.
-		p := v.withdraw(v1alpha1.ReasonWithdrawnAtZero, "the workload has no pods: "+v.want+" starts anew when it has")
-		for i, action := range p.Actions {
-			if route, is := action.(SetRoute); is {
-				route.Progress.Paused = v.paused()
-				p.Actions[i] = route
-			}
-		}
-		return p
+		// Scaled up again, its copy would have traffic before it has pods.
+		return v.withdraw(v1alpha1.ReasonWithdrawnAtZero, "the workload has no pods: "+v.want+" starts anew when it has")
 	case v.stays():
 		return nil
 	}
