@@ -42,7 +42,9 @@ func TestLint_ExitsAsItFinds(t *testing.T) {
 	warning := doubtful + ":4:1: warning: Rollout/checkout: spec: has no steps: a candidate gets all traffic as soon as it is ready, and nothing is weighed\n"
 	nowhere.run(t, "lint", doubtful).says(t, 0, warning, "1 object of Weighlock in 1 file: 0 errors, 1 warning\n")
 	nowhere.run(t, "lint", "--strict", doubtful).says(t, 1, warning, "1 object of Weighlock in 1 file: 0 errors, 1 warning\n")
-	nowhere.run(t, "lint", file(t, "a: b\n")).says(t, 0, "", "nothing to check: 0 objects of Weighlock in 1 file\n")
+	const nothing = "nothing to check: 0 objects of Weighlock in 1 file\n"
+	nowhere.run(t, "lint", file(t, "a: b\n")).says(t, 0, "", nothing)
+	nowhere.run(t, "lint", "--strict", file(t, "a: b\n")).says(t, 1, "", nothing)
 	hostile := nowhere.run(t, "lint", file(t, strings.Replace(goodRollout, "{name: checkout}", `{name: "a\e[31mb\n::error::c", "d\e]0;e\a": f}`, 1)))
 	if got := hostile.out.String(); hostile.code != 1 || strings.ContainsAny(got, "\x1b\a") || strings.Contains(got, "\n::error") || !strings.Contains(got, "[31mb ::error::c") {
 		t.Errorf("exit code %d, and\n%q", hostile.code, got)
@@ -77,6 +79,14 @@ func TestPlan_ForecastsWithoutACluster(t *testing.T) {
 	call := nowhere.run(t, "plan", "-f", file(t, goodRollout), "--rps", "200")
 	if call.code != 0 || !strings.Contains(call.out.String(), "A BAD RELEASE (5% ERRORS)") || !strings.Contains(call.out.String(), "\n1/1   20%") {
 		t.Errorf("exit code %d, and\n%s%s", call.code, call.out.String(), call.errOut.String())
+	}
+	nowhere.run(t, "plan", "-f", file(t, goodRollout), "--rps", "200", "-o", "yaml").want(t, 0, "\nrollout: checkout\nsteps:\n- ")
+	hostile := nowhere.run(t, "plan", "-f", file(t, strings.Replace(goodRollout, "{weight: 20}", `{weight: 20, name: "a\e[31mb"}`, 1)), "--rps", "200")
+	if got := hostile.out.String(); hostile.code != 0 || strings.Contains(got, "\x1b") || !strings.Contains(got, "[31mb") {
+		t.Errorf("exit code %d, and\n%q", hostile.code, got)
+	}
+	for _, args := range [][]string{{"-o", "xml"}, {"--latency", "5"}, {"--baseline-errors", "5"}, {"--rps", "-1"}} {
+		nowhere.run(t, append([]string{"plan", "-f", "/nowhere.yaml", "--rps", "200"}, args...)...).want(t, 2, "see kubectl weighlock plan --help")
 	}
 	nowhere.run(t, "plan", "-f", "rollout.yaml").says(t, 2, "", "error: --rps is needed: how many requests users send per second\nsee kubectl weighlock plan --help\n")
 }

@@ -18,7 +18,8 @@ func newPlanCommand(s *session) *cobra.Command {
 
   # The Rollout that is in the cluster.
   kubectl get rollout checkout -o yaml | kubectl weighlock plan -f - --rps 200`,
-		Args: cobra.ArbitraryArgs,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := opts.Check(cmd.Flags()); err != nil {
 				return &exitError{code: ExitUsage, err: err}
@@ -27,5 +28,7 @@ func newPlanCommand(s *session) *cobra.Command {
 		},
 	}
 	opts.Bind(cmd.Flags())
+	// It fails only where the flag isn't there.
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

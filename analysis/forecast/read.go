@@ -20,7 +20,7 @@ import (
 // mostRead is how large a file may be.
 const mostRead = 4 << 20
 
-// Read finds a Rollout in YAML of one or more documents, by its name if there are several. Fields that Rollouts don't have are errors, which tell
+// Read finds a Rollout in YAML of one or more documents, or of lists such as kubectl prints, by its name if there are several. Fields that Rollouts don't have are errors, which tell
 // their lines. What is not set is as the API server would set it.
 func Read(in io.Reader, name string) (*v1alpha1.Rollout, error) {
 	decoder := yaml.NewDecoder(io.LimitReader(in, mostRead))
@@ -33,13 +33,12 @@ func Read(in io.Reader, name string) (*v1alpha1.Rollout, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("reading YAML: %w", err)
 		}
-		if text(&document, "kind") != "Rollout" || !strings.HasPrefix(text(&document, "apiVersion"), v1alpha1.GroupVersion.Group+"/") {
-			continue
-		}
-		own := text(&document, "metadata", "name")
-		names = append(names, own)
-		if name == "" || own == name {
-			found = append(found, &document)
+		for _, node := range rolloutsIn(&document) {
+			own := text(node, "metadata", "name")
+			names = append(names, own)
+			if name == "" || own == name {
+				found = append(found, node)
+			}
 		}
 	}
 	switch {
@@ -51,6 +50,17 @@ func Read(in io.Reader, name string) (*v1alpha1.Rollout, error) {
 		return nil, fmt.Errorf("there are %d Rollouts in it: choose one of %s", len(found), strings.Join(names, ", "))
 	}
 	return decode(found[0])
+}
+
+// rolloutsIn are the Rollouts of a document: itself, or those of a list.
+func rolloutsIn(document *yaml.Node) []*yaml.Node {
+	candidates := []*yaml.Node{document}
+	if items := child(document, "items"); items != nil && strings.HasSuffix(text(document, "kind"), "List") {
+		candidates = items.Content
+	}
+	return slices.DeleteFunc(slices.Clone(candidates), func(node *yaml.Node) bool {
+		return text(node, "kind") != "Rollout" || !strings.HasPrefix(text(node, "apiVersion"), v1alpha1.GroupVersion.Group+"/")
+	})
 }
 
 // text is the scalar at a path; empty when there is none.

@@ -24,6 +24,16 @@ func TestRead_FindsTheRolloutAmongOthers(t *testing.T) {
 	if rollout, err = forecast.Read(strings.NewReader(both), "cart"); err != nil || *rollout.Spec.Steps[0].Weight != 30 {
 		t.Errorf("by its name it is %+v (%v)", rollout, err)
 	}
+	items := strings.ReplaceAll("\n"+head+"  steps: [{weight: 20}]", "\n", "\n  ")
+	for _, list := range []string{"apiVersion: v1\nkind: List\nitems:\n-", "apiVersion: weighlock.dev/v1alpha1\nkind: RolloutList\nitems:\n-"} {
+		if rollout, err = forecast.Read(strings.NewReader(list+items), ""); err != nil || rollout.Name != "checkout" || *rollout.Spec.Steps[0].Weight != 20 {
+			t.Errorf("in a list it is %+v (%v)", rollout, err)
+		}
+		wrong := strings.Replace(list+items, "weight", "wieght", 1)
+		if _, err := forecast.Read(strings.NewReader(wrong), ""); err == nil || !strings.Contains(err.Error(), "line 13: Rollouts have no field spec.steps[0].wieght") {
+			t.Errorf("of a wrong one in a list it says %v", err)
+		}
+	}
 	if _, err := forecast.Read(strings.NewReader(both), "shop"); err == nil || !strings.Contains(err.Error(), `"shop"`) {
 		t.Errorf("of a name that isn't there it says %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 )
 
 // Write tells the forecast to people, as a table.
@@ -16,7 +17,7 @@ func (f *Forecast) Write(out io.Writer) error {
 	for i, step := range f.Steps {
 		name := fmt.Sprintf("%d/%d", i+1, len(f.Steps))
 		if step.Name != "" {
-			name += " " + step.Name
+			name += " " + printable(step.Name)
 		}
 		stays := step.stays()
 		if step.Approval && step.Good.Over < 1 {
@@ -146,9 +147,19 @@ func (f *Forecast) sum() string {
 	}
 	fmt.Fprintf(&b, "One that fails %s of its requests from the start %s.\n", percent(f.BadErrors), f.Bad)
 	for _, note := range f.Notes {
-		fmt.Fprintf(&b, "Note: %s.\n", note)
+		fmt.Fprintf(&b, "Note: %s.\n", printable(note))
 	}
 	return b.String()
+}
+
+// printable takes out what would command a terminal, or part the table: names are what a file says, and nobody has checked them.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }
 
 // percent writes a share with up to three digits.

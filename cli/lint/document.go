@@ -32,6 +32,11 @@ var syntax = regexp.MustCompile(`^(?:parsing YAML: )?(?:yaml: )?(?:unmarshal err
 
 // objects are Weighlock's in the file, and what keeps others from being found.
 func (f file) objects() ([]*object, []Finding) {
+	if f.large {
+		return nil, []Finding{{
+			File: f.path, Line: 1, Column: 1, Severity: Warning, Message: fmt.Sprintf("is larger than %d MiB, and was not looked at: name it, or split it", mostRead>>20),
+		}}
+	}
 	var objects []*object
 	var findings []Finding
 	for _, document := range split(string(f.content)) {
@@ -106,16 +111,18 @@ func parseOne(text string) (*yamlv3.Node, error) {
 	return &node, nil
 }
 
-// gather returns the object if it is Weighlock's, or those of them that a List holds.
+// gather returns the object if it is Weighlock's, or those of them that a list holds. As to kubectl, it is a list of any kind that has items.
 func gather(one *object) []*object {
 	apiVersion, _ := one.content["apiVersion"].(string)
 	kind, _ := one.content["kind"].(string)
 	one.kind = schema.FromAPIVersionAndKind(apiVersion, kind)
-	if one.kind.Group == v1alpha1.GroupVersion.Group {
+	items, isList := one.content["items"].([]any)
+	of, named := strings.CutSuffix(kind, "List")
+	switch {
+	case isList && named:
+	case one.kind.Group == v1alpha1.GroupVersion.Group:
 		return []*object{one}
-	}
-	items, _ := one.content["items"].([]any)
-	if one.kind.Group != "" || !strings.HasSuffix(kind, "List") {
+	default:
 		return nil
 	}
 	var found []*object
@@ -123,6 +130,9 @@ func gather(one *object) []*object {
 		content, _ := item.(map[string]any)
 		node, _ := find(one.node, fmt.Sprintf("items[%d]", i))
 		if content != nil {
+			if content["apiVersion"] == nil && content["kind"] == nil && of != "" {
+				content["apiVersion"], content["kind"] = apiVersion, of
+			}
 			found = append(found, gather(&object{file: one.file, node: inner(node.value), lines: one.lines, content: content})...)
 		}
 	}

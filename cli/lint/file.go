@@ -23,7 +23,12 @@ type file struct {
 	content []byte
 	// asked says that the file itself was named, and not a folder that it is in.
 	asked bool
+	// large says that it was not read.
+	large bool
 }
+
+// errLarge says that a file is too large to be read.
+var errLarge = fmt.Errorf("it is larger than %d MiB", mostRead>>20)
 
 // readAll reads what is asked for, each file once.
 func readAll(paths []string, in io.Reader) ([]file, error) {
@@ -39,7 +44,7 @@ func readAll(paths []string, in io.Reader) ([]file, error) {
 				// What was to write it has failed, most likely, and pipes don't tell.
 				return nil, errors.New("reading standard input: it is empty")
 			}
-			files = append(files, file{"standard input", content, true})
+			files = append(files, file{path: "standard input", content: content, asked: true})
 			continue
 		}
 		found, err := filesOf(path)
@@ -47,15 +52,20 @@ func readAll(paths []string, in io.Reader) ([]file, error) {
 			return nil, err
 		}
 		for _, one := range found {
-			if seen[filepath.Clean(one)] {
+			real, err := filepath.EvalSymlinks(one)
+			if err != nil {
+				return nil, fmt.Errorf("reading manifests: %w", err)
+			}
+			if seen[real] {
 				continue
 			}
-			seen[filepath.Clean(one)] = true
+			seen[real] = true
 			content, err := readFile(one)
-			if err != nil {
+			large := one != path && errors.Is(err, errLarge) // Folders hold much that is no manifest.
+			if err != nil && !large {
 				return nil, err
 			}
-			files = append(files, file{one, content, one == path})
+			files = append(files, file{path: one, content: content, asked: one == path, large: large})
 		}
 	}
 	return files, nil
@@ -72,16 +82,18 @@ func filesOf(path string) ([]string, error) {
 	}
 	var found []string
 	patches := map[string]bool{}
-	err = filepath.WalkDir(path, func(at string, entry fs.DirEntry, err error) error {
+	// The end leads into the folder where the path is that of a link to it.
+	root := path + string(filepath.Separator)
+	err = filepath.WalkDir(root, func(at string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case entry.IsDir():
-			if name := entry.Name(); at != path && strings.HasPrefix(name, ".") {
+			if name := entry.Name(); at != root && strings.HasPrefix(name, ".") {
 				return fs.SkipDir
 			}
 			return notePatches(at, patches)
-		case isManifest(at) && entry.Type().IsRegular():
+		case isManifest(at) && isFile(at, entry):
 			found = append(found, at)
 		}
 		return nil
@@ -95,6 +107,15 @@ func filesOf(path string) ([]string, error) {
 
 func isManifest(path string) bool {
 	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path))
+}
+
+// isFile says whether there is a file, or a link to one. A link may lead nowhere, such as those by which editors mark what is open.
+func isFile(path string, entry fs.DirEntry) bool {
+	if entry.Type()&fs.ModeSymlink == 0 {
+		return entry.Type().IsRegular()
+	}
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // notePatches notes the files that a kustomization in the folder uses as patches.
@@ -139,7 +160,7 @@ func bounded(in io.Reader, name string) ([]byte, error) {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
 	if len(content) > mostRead {
-		return nil, fmt.Errorf("reading %s: it is larger than %d MiB", name, mostRead>>20)
+		return nil, fmt.Errorf("reading %s: %w", name, errLarge)
 	}
 	return content, nil
 }

@@ -143,6 +143,11 @@ func TestCheck_ReadsWhatKubectlReads(t *testing.T) {
 	}{
 		"several documents":  {"# first\n---\na: b\n--- # and then\n" + head + steps, []string{"12:20: Rollout/shop: spec.steps[0].weight: " + wrong}},
 		"a list":             {"apiVersion: v1\nkind: List\nitems:\n-" + indented[1:], []string{"11:22: Rollout/shop: spec.steps[0].weight: " + wrong}},
+		"a list of Rollouts": {"apiVersion: weighlock.dev/v1alpha1\nkind: RolloutList\nitems:\n-" + indented[1:], []string{"11:22: Rollout/shop: spec.steps[0].weight: " + wrong}},
+		"a list that says of what once": {
+			"apiVersion: weighlock.dev/v1alpha1\nkind: RolloutList\nitems:\n- " + strings.SplitN(indented, "\n  ", 3)[2],
+			[]string{"9:22: Rollout/shop: spec.steps[0].weight: " + wrong},
+		},
 		"lines of Windows":   {strings.ReplaceAll(head+steps, "\n", "\r\n"), []string{"8:20: Rollout/shop: spec.steps[0].weight: " + wrong}},
 		"anchors":            {head + "  steps: [&a {weight: 105}, *a]\n  analysis: {}\n", []string{"8:23: Rollout/shop: spec.steps[0].weight: " + wrong}},
 		"JSON":               {`{"apiVersion": "weighlock.dev/v1alpha1", "kind": "GitSource", "metadata": {"name": "a"}, "spec": {"url": 5}}`, []string{`1:90: GitSource/a: spec.serviceAccountName: is missing`, `1:106: GitSource/a: spec.url: must be of type string: "integer"`}},
@@ -201,6 +206,41 @@ func TestCheck_LooksThroughFolders(t *testing.T) {
 	}
 	if report.Objects != 4 {
 		t.Errorf("found %d objects, want 4", report.Objects)
+	}
+}
+
+func TestCheck_FollowsLinks(t *testing.T) {
+	folder := t.TempDir()
+	rollout := head + "  steps: [{weight: 5}]\n  analysis: {}\n"
+	for path, content := range map[string]string{"real/rollout.yaml": rollout, "real/large.json": strings.Repeat(" ", 5<<20), "elsewhere.txt": strings.Replace(rollout, "port: 80", "port: 0", 1)} {
+		path = filepath.Join(folder, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{"deploy": "real", "real/linked.yaml": "../elsewhere.txt", "real/again.yaml": "rollout.yaml", "real/.#rollout.yaml": "ada@laptop.1234"} {
+		if err := os.Symlink(to, filepath.Join(folder, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(folder)
+	report, err := lint.Check([]string{"deploy", "real", "real/rollout.yaml"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := []string{}
+	for _, finding := range report.Findings {
+		lines = append(lines, finding.String())
+	}
+	want := []string{
+		"deploy/large.json:1:1: warning: is larger than 4 MiB, and was not looked at: name it, or split it",
+		`deploy/linked.yaml:6:31: Rollout/shop: spec.service.port: can't be 0: it should be greater than or equal to 1`,
+	}
+	if diff := cmp.Diff(want, lines); diff != "" || report.Objects != 2 {
+		t.Errorf("%d objects; findings differ (-want +got):\n%s", report.Objects, diff)
 	}
 }
 

@@ -8,11 +8,13 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
+	"sigs.k8s.io/yaml"
 
 	"github.com/weighlock/weighlock/analysis/forecast"
 	"github.com/weighlock/weighlock/analysis/simulation"
@@ -26,6 +28,8 @@ type Options struct {
 	errors, badErrors, matched string
 	latency                    string
 	seed                       uint64
+
+	service forecast.Service
 }
 
 // Bind adds the flags of the command.
@@ -38,7 +42,7 @@ func (o *Options) Bind(flags *pflag.FlagSet) {
 	flags.DurationVar(&o.scrape, "scrape-interval", 15*time.Second, "How often Prometheus scrapes the mesh.")
 	flags.StringVar(&o.badErrors, "bad-errors", "5%", "The share of a bad release's requests that fail.")
 	flags.StringVar(&o.matched, "matched", "1%", "The share of requests that steps with match send to the candidate.")
-	flags.StringVarP(&o.output, "output", "o", "table", "How it is written: table or json.")
+	flags.StringVarP(&o.output, "output", "o", "table", "How it is written: table, json or yaml.")
 	flags.Uint64Var(&o.seed, "seed", 1, "The seed of the simulation. The same one leads to the same forecast.")
 }
 
@@ -46,9 +50,11 @@ func (o *Options) Bind(flags *pflag.FlagSet) {
 const About = `Say beforehand how a Rollout will go: how long a good release stays in each step, how small a regression is found there, and what a
 bad release does to users. It tries the engine that will judge on simulated traffic; it asks no cluster.`
 
-// Check tells what is wrong with how the command is called.
+// Check tells what is wrong with how the command is called. It comes before Run.
 func (o *Options) Check(flags *pflag.FlagSet) error {
 	switch {
+	case !slices.Contains([]string{"table", "json", "yaml"}, o.output):
+		return fmt.Errorf("-o %s: write table, json or yaml", o.output)
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case o.file == "":
@@ -56,18 +62,11 @@ func (o *Options) Check(flags *pflag.FlagSet) error {
 	case !flags.Changed("rps"):
 		return errors.New("--rps is needed: how many requests users send per second")
 	}
-	return nil
+	return o.readService()
 }
 
 // Run makes the forecast of the Rollout in the file, or in what in holds, and writes it.
 func (o *Options) Run(in io.Reader, out io.Writer) error {
-	service, err := o.service()
-	if err != nil {
-		return err
-	}
-	if o.output != "table" && o.output != "json" {
-		return fmt.Errorf("-o %s: write table or json", o.output)
-	}
 	if o.file == "-" {
 		o.file = "standard input"
 	} else {
@@ -82,39 +81,43 @@ func (o *Options) Run(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.file, err)
 	}
-	made, err := forecast.Make(rollout, service, o.seed)
+	made, err := forecast.Make(rollout, o.service, o.seed)
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.file, err)
 	}
 	if o.output == "table" {
 		return made.Write(out)
 	}
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(made); err != nil {
-		return fmt.Errorf("writing JSON: %w", err)
+	body, err := json.MarshalIndent(made, "", "  ")
+	if err == nil && o.output == "yaml" {
+		body, err = yaml.JSONToYAML(body)
+	}
+	if err == nil {
+		_, err = io.WriteString(out, strings.TrimSuffix(string(body), "\n")+"\n")
+	}
+	if err != nil {
+		return fmt.Errorf("writing the forecast: %w", err)
 	}
 	return nil
 }
 
-func (o *Options) service() (forecast.Service, error) {
+// readService reads the flags that tell of the service.
+func (o *Options) readService() error {
 	service := forecast.Service{Rate: o.rate, Scrape: o.scrape}
 	var err error
 	if service.Latency, err = parseLatency(o.latency); err != nil {
-		return service, fmt.Errorf("--latency %s: %w", o.latency, err)
+		return fmt.Errorf("--latency %s: %w", o.latency, err)
 	}
 	for _, share := range []struct {
 		flag, text string
 		into       *float64
 	}{{"--baseline-errors", o.errors, &service.Errors}, {"--bad-errors", o.badErrors, &service.BadErrors}, {"--matched", o.matched, &service.Matched}} {
 		if *share.into, err = parsePercent(share.text); err != nil {
-			return service, fmt.Errorf("%s %s: %w", share.flag, share.text, err)
+			return fmt.Errorf("%s %s: %w", share.flag, share.text, err)
 		}
 	}
-	if err := service.Check(); err != nil {
-		return service, err
-	}
-	return service, nil
+	o.service = service
+	return service.Check()
 }
 
 // parsePercent reads a share such as 0.1%.

@@ -68,10 +68,10 @@ func TestPlan_SaysWhatIsWrong(t *testing.T) {
 		"an unknown flag":    {"", []string{"--fast"}, 2, "--fast"},
 		"a file that is not": {"", []string{"-f", "/nowhere.yaml", "--rps", "10"}, 1, "/nowhere.yaml"},
 		"a wrong field":      {planned + "  stpes: []\n", []string{"-f", "-", "--rps", "10"}, 1, "standard input: line 10: Rollouts have no field spec.stpes"},
-		"no percentage":      {planned, []string{"-f", "-", "--rps", "10", "--baseline-errors", "0.001"}, 1, "--baseline-errors 0.001: write a percentage"},
-		"one latency":        {planned, []string{"-f", "-", "--rps", "10", "--latency", "20ms"}, 1, "--latency 20ms: write the median"},
-		"another output":     {planned, []string{"-f", "-", "--rps", "10", "-o", "xml"}, 1, "write table or json"},
-		"no traffic":         {planned, []string{"-f", "-", "--rps", "0"}, 1, "the rate must be above zero"},
+		"no percentage":      {planned, []string{"-f", "-", "--rps", "10", "--baseline-errors", "0.001"}, 2, "--baseline-errors 0.001: write a percentage"},
+		"one latency":        {planned, []string{"-f", "-", "--rps", "10", "--latency", "20ms"}, 2, "--latency 20ms: write the median"},
+		"another output":     {planned, []string{"-f", "-", "--rps", "10", "-o", "xml"}, 2, "write table, json or yaml"},
+		"no traffic":         {planned, []string{"-f", "-", "--rps", "0"}, 2, "the rate must be above zero"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, problems := try(t, test.stdin, test.args...)
