@@ -66,3 +66,12 @@ func TestHelp_TellsOfACommandByItsName(t *testing.T) {
 	}
 	nobody.run(t, "help", "gett").want(t, 2, `there is no command "gett"`, "did you mean get?")
 }
+
+func TestGet_SuggestsCommandsForTheSameClusterAndPerson(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	setStatus(t, makeRollout(t, namespace, "checkout", resting("checkout")), failed)
+	path := kubeconfig(t, namespace, "ada", administrators)
+	caller{kubeconfig: path}.run(t, "get", "-n", namespace, "--as", "it's me", "--as-group", administrators).
+		want(t, 0, "  kubectl weighlock retry checkout --kubeconfig "+path+` --as 'it'\''s me' --as-group `+administrators+" -n "+namespace+" ")
+}

@@ -2,8 +2,8 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -93,20 +93,38 @@ func (s *session) picture(ctx context.Context, api client.Reader, out *output, f
 
 // again is what must be said in another command, too, for it to speak to the same cluster and namespace.
 func (s *session) again() string {
+	f := s.flags
 	var b strings.Builder
+	say := func(flag, value string) {
+		if value != "" {
+			b.WriteString(" " + flag + " " + shellWord(value))
+		}
+	}
 	for _, flag := range []struct {
 		name  string
 		value *string
-	}{{"kubeconfig", s.flags.KubeConfig}, {"context", s.flags.Context}, {"namespace", s.flags.Namespace}} {
-		switch {
-		case flag.value == nil || *flag.value == "":
-		case flag.name == "namespace":
-			fmt.Fprintf(&b, " -n %s", *flag.value)
-		default:
-			fmt.Fprintf(&b, " --%s %s", flag.name, *flag.value)
-		}
+	}{
+		{"--kubeconfig", f.KubeConfig}, {"--context", f.Context}, {"--cluster", f.ClusterName}, {"--user", f.AuthInfoName},
+		{"--server", f.APIServer}, {"--as", f.Impersonate}, {"--as-uid", f.ImpersonateUID},
+	} {
+		say(flag.name, *flag.value)
 	}
+	for _, group := range *f.ImpersonateGroup {
+		say("--as-group", group)
+	}
+	say("-n", *f.Namespace)
 	return b.String()
+}
+
+// bareWord are the words that no shell reads otherwise.
+var bareWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+
+// shellWord is a word as shells take it.
+func shellWord(word string) string {
+	if bareWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // width is how many columns the terminal has; zero where there is none.
