@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -13,9 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -25,31 +22,7 @@ import (
 // guard installs the admission policy and the roles that decisions are checked by, as they are shipped, and waits until they hold.
 var guard = sync.OnceValue(func() error {
 	ctx := context.Background()
-	for _, file := range []string{"../kustomize/base/admission-decisions.yaml", "../kustomize/base/rbac-users.yaml"} {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		for document := range strings.SplitSeq(string(content), "\n---\n") {
-			object := &unstructured.Unstructured{}
-			if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
-				return err
-			}
-			if err := admin.Create(ctx, object); err != nil && !apierrors.IsAlreadyExists(err) {
-				return err
-			}
-		}
-	}
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		forged := &v1alpha1.Decision{
-			ObjectMeta: metav1.ObjectMeta{Name: "forged", Namespace: metav1.NamespaceDefault},
-			Spec:       v1alpha1.DecisionSpec{Rollout: "checkout", Verb: v1alpha1.VerbAbort, Revision: "a", Actor: "somebody else"},
-		}
-		if err := admin.Create(ctx, forged, client.DryRunAll); apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
-			return nil
-		}
-	}
-	return errors.New("the admission policy doesn't hold")
+	return errors.Join(server.Install(ctx, "rbac-users.yaml"), server.InstallDecisionCheck(ctx))
 })
 
 // as is a caller who has a ClusterRole of Weighlock's in a namespace; an empty one for none.
@@ -126,6 +99,11 @@ func settle(t *testing.T, namespace string, outcome v1alpha1.DecisionOutcome, me
 					if err := admin.Status().Update(ctx, d); err != nil && ctx.Err() == nil {
 						t.Errorf("settling a decision: %v", err)
 					}
+					if outcome == v1alpha1.DecisionApplied {
+						// As late as the controller's own may be.
+						time.Sleep(100 * time.Millisecond)
+						affect(t, &v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: d.Spec.Rollout}}, &d.Spec)
+					}
 				}
 			}
 			time.Sleep(20 * time.Millisecond)
@@ -134,6 +112,28 @@ func settle(t *testing.T, namespace string, outcome v1alpha1.DecisionOutcome, me
 	t.Cleanup(func() {
 		stop()
 		<-done
+	})
+}
+
+// affect makes the status that of after a decision.
+func affect(t *testing.T, rollout *v1alpha1.Rollout, d *v1alpha1.DecisionSpec) {
+	t.Helper()
+	setStatus(t, rollout, func(s *v1alpha1.RolloutStatus) {
+		voice := v1alpha1.Voice{Actor: d.Actor, At: metav1.Now()}
+		switch d.Verb {
+		case v1alpha1.VerbApprove:
+			s.Approval.Count, s.Approval.Given = s.Approval.Count+1, append(s.Approval.Given, voice)
+		case v1alpha1.VerbPromote:
+			s.State = v1alpha1.StateProgressing
+		case v1alpha1.VerbAbort:
+			s.State, s.Candidate.Failed = v1alpha1.StateRolledBack, "aborted"
+		case v1alpha1.VerbPause:
+			s.State, s.Paused = v1alpha1.StatePaused, &voice
+		case v1alpha1.VerbResume:
+			s.State, s.Paused = v1alpha1.StateWaiting, nil
+		case v1alpha1.VerbRetry:
+			s.State, s.Candidate.Failed = v1alpha1.StateProgressing, ""
+		}
 	})
 }
 
@@ -191,6 +191,10 @@ func TestDecide_MakesTheDecisionInTheUsersNameAndTellsWhatBecameOfIt(t *testing.
 			test.want.Rollout, test.want.Revision, test.want.Reason, test.want.Actor, test.want.Via = "checkout", revision, reason, "alice", "kubectl"
 			if diff := cmp.Diff(test.want, all[0].Spec); diff != "" {
 				t.Errorf("the decision differs (-want +got):\n%s", diff)
+			}
+			before := rollout.ResourceVersion
+			if err := admin.Get(t.Context(), client.ObjectKeyFromObject(rollout), rollout); err != nil || rollout.ResourceVersion == before {
+				t.Errorf("what is asked next is answered by the status of before: %v", err)
 			}
 			if owners := all[0].OwnerReferences; len(owners) != 1 || owners[0].UID != rollout.UID {
 				t.Errorf("it is owned by %v", owners)
@@ -289,9 +293,9 @@ func TestDecide_ActsOnlyOnWhatWasMeant(t *testing.T) {
 		words string
 	}{
 		{[]string{"--revision", "5d9f2cbbbb"}, 1, "checkout: the candidate is 7c4bh2aaaa (commit a1a1a1a1), and not 5d9f2cbbbb"},
-		{[]string{"--revision", "7c4"}, 1, "checkout: the candidate is 7c4bh2aaaa (commit a1a1a1a1), and not 7c4"},
+		{[]string{"--revision", "7c4"}, 2, "--revision 7c4 is too short to be sure: give 4 characters of it or more\nsee kubectl weighlock approve --help"},
 		{[]string{"--revision", "a1a1a1a1"}, 1, "checkout: the candidate is 7c4bh2aaaa (commit a1a1a1a1), and not a1a1a1a1"},
-		{[]string{"--commit", "a1a1a1"}, 1, "checkout: the candidate is 7c4bh2aaaa (commit a1a1a1a1), and not a1a1a1"},
+		{[]string{"--commit", "a1a1a1"}, 2, "--commit a1a1a1 is too short to be sure: give 7 characters of it or more\nsee kubectl weighlock approve --help"},
 		{[]string{"--commit", "b1a1a1a1"}, 1, "checkout: the candidate is 7c4bh2aaaa (commit a1a1a1a1), and not b1a1a1a1"},
 		{[]string{"--step", "tenth"}, 1, "checkout: it is in step 2/3 half, and not in step 1/3 tenth"},
 		{[]string{"--step", "third"}, 2, "checkout has no step \"third\": write its name, or its number from 1 to 3\nsee kubectl weighlock approve --help"},
@@ -324,6 +328,7 @@ func TestDecide_SaysBeforehandWhatWouldComeToNothing(t *testing.T) {
 	last := func(r *v1alpha1.Rollout) {
 		r.Status.State, r.Status.Step, r.Status.Approval, r.Status.WaitingFor = v1alpha1.StateProgressing, &v1alpha1.StepStatus{Index: 2, Position: "3/3"}, nil, "a verdict"
 	}
+	setBack := func(r *v1alpha1.Rollout) { isSetBack(&r.Status) }
 	paused := func(r *v1alpha1.Rollout) {
 		r.Status.Paused = &v1alpha1.Voice{Actor: "bob", Via: "slack", Reason: "the sale", At: metav1.Now()}
 	}
@@ -356,6 +361,8 @@ func TestDecide_SaysBeforehandWhatWouldComeToNothing(t *testing.T) {
 		{last, "resume", "it is not paused: it is Progressing in step 3/3, waiting for a verdict"},
 		{deadline, "resume", "nobody paused it: it is Paused in step 2/3 half, waiting for a person. Promote it, or abort it"},
 		{paused, "pause", "it is paused already, by bob through slack: the sale"},
+		{setBack, "abort", "there is nothing to abort: 7c4bh2aaaa was set back: the mesh is deaf"},
+		{setBack, "pause", "there is nothing to pause: 7c4bh2aaaa was set back: the mesh is deaf"},
 		{mine, "approve", "step 2/3 half is approved by you already (1 of 2 approvals)"},
 		{others, "approve", "alice is none of the approvers of step 2/3 half: user zoe, group leads"},
 	} {

@@ -12,9 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/internal/apiservertest"
 )
 
 // want checks the code, and words that both streams have together.
@@ -172,16 +172,8 @@ func TestPlugin_SaysWhatIsWrongWithTheCluster(t *testing.T) {
 	caller{kubeconfig: nowhere}.run(t, "get").want(t, 1, "can't reach the API server")
 	caller{kubeconfig: filepath.Join(t.TempDir(), "missing")}.run(t, "get").want(t, 1, "no such file")
 
-	bare := &envtest.Environment{}
-	if _, err := bare.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := bare.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	user, err := bare.AddUser(envtest.User{Name: "ada", Groups: []string{administrators}}, nil)
+	bare := apiservertest.Start(t, apiservertest.Options{})
+	user, err := bare.AddUser("ada", administrators)
 	if err != nil {
 		t.Fatal(err)
 	}

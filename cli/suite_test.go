@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,64 +24,39 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/cli"
+	"github.com/weighlock/weighlock/internal/apiservertest"
 )
 
 // The API server that all tests of the package ask, and its administrator.
 var (
-	environment *envtest.Environment
-	admin       client.Client
+	server *apiservertest.Server
+	admin  client.Client
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(runAll(m))
-}
-
-func runAll(m *testing.M) int {
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS must name the folder of etcd and kube-apiserver: make test sets it")
-		return 1
-	}
-	environment = &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "crds")}, ErrorIfCRDPathMissing: true}
-	config, err := environment.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the API server:", err)
-		return 1
-	}
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stopping the API server:", err)
+	apiservertest.Main(m, apiservertest.Options{CRDs: true}, func(started *apiservertest.Server) (err error) {
+		types := runtime.NewScheme()
+		if err := errors.Join(scheme.AddToScheme(types), v1alpha1.AddToScheme(types)); err != nil {
+			return err
 		}
-	}()
-	types := runtime.NewScheme()
-	if err := errors.Join(scheme.AddToScheme(types), v1alpha1.AddToScheme(types)); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if admin, err = client.New(config, client.Options{Scheme: types}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+		server = started
+		admin, err = client.New(started.Config, client.Options{Scheme: types})
+		return err
+	})
 }
 
 // administrators may do all there is.
 const administrators = "system:masters"
 
-// adding keeps users apart that are added at once: the API server's authority numbers its certificates without a lock.
-var adding sync.Mutex
-
 // kubeconfig is that of a user in groups, with a namespace as its default.
 func kubeconfig(t *testing.T, namespace, user string, groups ...string) string {
 	t.Helper()
-	adding.Lock()
-	added, err := environment.AddUser(envtest.User{Name: user, Groups: groups}, nil)
-	adding.Unlock()
+	added, err := server.AddUser(user, groups...)
 	if err != nil {
 		t.Fatal(err)
 	}

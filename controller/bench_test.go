@@ -50,7 +50,7 @@ func BenchmarkIdle(b *testing.B) {
 		b.Fatal(err)
 	}
 	bench := &bench{B: b, program: filepath.Join(b.TempDir(), "weighlock"), kubeconfig: filepath.Join(b.TempDir(), "kubeconfig")}
-	bench.must(os.WriteFile(bench.kubeconfig, testEnv.KubeConfig, 0o600))
+	bench.must(os.WriteFile(bench.kubeconfig, server.KubeConfig, 0o600))
 	build := exec.CommandContext(b.Context(), "go", "build", "-o", bench.program, "../cmd/weighlock")
 	build.Stderr = os.Stderr
 	bench.must(build.Run())

@@ -1,10 +1,8 @@
 package controller_test
 
 import (
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
@@ -13,32 +11,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
-
-// installHold puts the admission policy into the shared API server, as the install does.
-func installHold(t *testing.T) {
-	t.Helper()
-	file, err := os.Open("../kustomize/base/admission.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	decoder := yaml.NewYAMLOrJSONDecoder(file, 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		if err := decoder.Decode(&object.Object); err != nil {
-			return
-		}
-		err := testClient.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("test"), client.ForceOwnership)
-		if err != nil {
-			t.Fatalf("install the admission policy: %v", err)
-		}
-	}
-}
 
 func shopDeployment(image, more string) string {
 	return strings.ReplaceAll(`apiVersion: apps/v1
@@ -76,18 +52,10 @@ func (s *gitStage) asWeighlock(spec map[string]any) {
 
 func TestGitSource_LeavesAWorkloadHeld(t *testing.T) {
 	s := newGitStage(t)
-	installHold(t)
+	s.Expect(server.InstallHold(t.Context())).To(Succeed())
 	s.start()
 	s.applied(s.git.Commit("Version 1", map[string]string{"deploy/shop.yaml": shopDeployment("shop:1", "")}))
 	s.asWeighlock(map[string]any{})
-
-	// The policy may take a moment to be in force.
-	s.Eventually(func() bool {
-		probe := s.deployment()
-		probe.Spec.Template.Annotations = map[string]string{"try": time.Now().String()}
-		s.Expect(testClient.Update(t.Context(), probe, client.DryRunAll)).To(Succeed())
-		return probe.Spec.Paused
-	}).WithTimeout(patience).WithPolling(tick).Should(BeTrue())
 
 	second := s.git.Commit("Version 2", map[string]string{"deploy/shop.yaml": shopDeployment("shop:2", "")})
 	s.applied(second)

@@ -2,7 +2,6 @@ package controller_test
 
 import (
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/controller"
@@ -78,9 +76,6 @@ func newGitStage(t *testing.T, rules ...rbacv1.PolicyRule) *gitStage {
 	return s
 }
 
-// adding guards the certificate authority of the API server, which parallel tests share.
-var adding sync.Mutex
-
 // impersonator is an identity that may impersonate ServiceAccounts and nothing else.
 func impersonator(t *testing.T) *rest.Config {
 	t.Helper()
@@ -99,9 +94,7 @@ func impersonator(t *testing.T) *rest.Config {
 			t.Fatalf("create the impersonator: %v", err)
 		}
 	}
-	adding.Lock()
-	defer adding.Unlock()
-	user, err := testEnv.AddUser(envtest.User{Name: name}, testEnv.Config)
+	user, err := server.AddUser(name)
 	if err != nil {
 		t.Fatalf("add the impersonator: %v", err)
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -71,7 +68,7 @@ var (
 var installed sync.Once
 
 var prepare = sync.OnceValue(func() error {
-	config := *testEnv.Config
+	config := *server.Config
 	config.QPS = -1
 	var err error
 	quickClient, err = client.NewWithWatch(&config, client.Options{Scheme: testScheme})
@@ -147,48 +144,12 @@ func (l *lab) policy(ctx context.Context) error {
 	return nil
 }
 
-// install puts the objects of a file of the base manifests into the test's cluster.
-func install(tb testing.TB, name string) {
-	tb.Helper()
-	file, err := os.Open(filepath.Join("..", "kustomize", "base", name))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer file.Close()
-	decoder := yaml.NewYAMLOrJSONDecoder(file, 4096)
-	for {
-		u := &unstructured.Unstructured{}
-		if decoder.Decode(u) != nil {
-			return
-		}
-		if err := testClient.Create(tb.Context(), u); client.IgnoreAlreadyExists(err) != nil {
-			tb.Fatalf("install %s: %v", name, err)
-		}
-	}
-}
-
-// installPolicy puts the policies that hold workloads and that check decisions into the test's cluster, and waits until the API server
-// acts by the former.
+// installPolicy puts the policies that hold workloads and that check decisions into the test's cluster.
 func installPolicy(tb testing.TB) {
 	tb.Helper()
-	install(tb, "admission.yaml")
-	install(tb, "admission-decisions.yaml")
-	probe := workloadOf(newNamespace(tb), "v1")
-	probe.Labels = map[string]string{v1alpha1.LabelHeld: "probe"}
-	if err := quickClient.Create(tb.Context(), probe); err != nil {
+	if err := errors.Join(server.InstallHold(tb.Context()), server.InstallDecisionCheck(tb.Context())); err != nil {
 		tb.Fatal(err)
 	}
-	for range 300 {
-		patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"template":{"metadata":{"annotations":{"try":"it"}}}}}`))
-		if err := quickClient.Patch(tb.Context(), probe, patch, client.DryRunAll); err != nil {
-			tb.Fatal(err)
-		}
-		if probe.Spec.Paused {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	tb.Fatal("the admission policy has no effect")
 }
 
 func (l *lab) create(t *testing.T, obj client.Object) {

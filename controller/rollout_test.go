@@ -291,7 +291,7 @@ func installSMI(tb testing.TB) {
 	if err != nil || !strings.Contains(string(content), "trafficsplits") {
 		tb.Fatalf("reading the CRDs of SMI: %v", err)
 	}
-	if _, err := envtest.InstallCRDs(testEnv.Config, envtest.CRDInstallOptions{Paths: []string{path}, Scheme: testScheme}); err != nil {
+	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{Paths: []string{path}, Scheme: testScheme}); err != nil {
 		tb.Fatalf("installing the CRDs of SMI: %v", err)
 	}
 }

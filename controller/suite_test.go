@@ -3,10 +3,8 @@ package controller_test
 import (
 	"context"
 	"flag"
-	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"testing"
@@ -22,19 +20,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/internal/apiservertest"
 	"github.com/weighlock/weighlock/workload/deployment"
 )
 
 // The real API server that all tests of this package share. It has Weighlock's CRDs, and
 // no controller manager: nothing but the tests and the reconcilers under test acts in it.
 var (
-	testEnv    *envtest.Environment
+	server     *apiservertest.Server
 	testClient client.Client
 	testScheme = kruntime.NewScheme()
 )
@@ -50,37 +48,15 @@ func TestMain(m *testing.M) {
 	} else {
 		log.SetLogger(zap.New(zap.WriteTo(discard{})))
 	}
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) (code int) {
 	utilruntime.Must(clientgoscheme.AddToScheme(testScheme))
 	utilruntime.Must(v1alpha1.AddToScheme(testScheme))
-
-	testEnv = &envtest.Environment{
-		Scheme:                testScheme,
-		CRDDirectoryPaths:     []string{filepath.Join("..", "crds")},
-		ErrorIfCRDPathMissing: true,
-	}
 	// Each rollout takes a few addresses of Services, and none is given back.
-	testEnv.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.96.0.0/16")
-	if _, err := testEnv.Start(); err != nil {
-		fmt.Fprintf(os.Stderr, "start the API server (is KUBEBUILDER_ASSETS set?): %v\n", err)
-		return 1
-	}
-	defer func() {
-		if err := testEnv.Stop(); err != nil {
-			fmt.Fprintf(os.Stderr, "stop the API server: %v\n", err)
-			code = 1
-		}
-	}()
-
-	var err error
-	if testClient, err = client.New(testEnv.Config, client.Options{Scheme: testScheme}); err != nil {
-		fmt.Fprintf(os.Stderr, "make a client: %v\n", err)
-		return 1
-	}
-	return m.Run()
+	options := apiservertest.Options{CRDs: true, ServiceRange: "10.96.0.0/16"}
+	apiservertest.Main(m, options, func(started *apiservertest.Server) (err error) {
+		server = started
+		testClient, err = client.New(started.Config, client.Options{Scheme: testScheme})
+		return err
+	})
 }
 
 // discard is where the controllers' logs go unless -v is given.
@@ -104,7 +80,7 @@ func newNamespace(tb testing.TB) string {
 func startManager(t *testing.T, namespace string, w wiring, setup func(ctrl.Manager) error) {
 	t.Helper()
 	skip := true
-	settings := rest.CopyConfig(testEnv.Config)
+	settings := rest.CopyConfig(server.Config)
 	if w.meter != nil {
 		settings.Wrap(func(next http.RoundTripper) http.RoundTripper {
 			w.meter.next = next

@@ -246,7 +246,7 @@ func TestDecisions_StandAsTheyWereMade(t *testing.T) {
 func TestDecisions_AreCheckedInADryRunToo(t *testing.T) {
 	shop := shop(t)
 	credentials := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(credentials, environment.KubeConfig, 0o600); err != nil {
+	if err := os.WriteFile(credentials, started.KubeConfig, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	kubectl := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")

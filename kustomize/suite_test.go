@@ -4,67 +4,44 @@ package kustomize_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/internal/apiservertest"
 )
 
 const namespace = "weighlock-system"
 
 // The API server that all tests of this package ask. It holds the overlay smi.
 var (
-	environment  *envtest.Environment
-	serverConfig *rest.Config
-	server       client.Client
+	started *apiservertest.Server
+	server  client.Client
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
+	apiservertest.Main(m, apiservertest.Options{}, prepare)
 }
 
-func run(m *testing.M) int {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS must name the folder of etcd and kube-apiserver: make test sets it")
-		return 1
+func prepare(s *apiservertest.Server) (err error) {
+	if err := v1alpha1.AddToScheme(scheme.Scheme); err != nil {
+		return err
 	}
-	environment = &envtest.Environment{}
-	config, err := environment.Start()
-	if err == nil {
-		err = v1alpha1.AddToScheme(scheme.Scheme)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the API server:", err)
-		return 1
-	}
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stopping the API server:", err)
-		}
-	}()
-	serverConfig = config
-	if server, err = client.New(config, client.Options{Scheme: scheme.Scheme}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	started = s
+	if server, err = client.New(s.Config, client.Options{Scheme: scheme.Scheme}); err != nil {
+		return err
 	}
 	objects, err := build("overlays/smi")
-	if err == nil {
-		err = apply(context.Background(), objects)
-	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "installing overlays/smi:", err)
-		return 1
+		return err
 	}
-	return m.Run()
+	return apply(context.Background(), objects)
 }
 
 // build is what kubectl kustomize prints for a folder.

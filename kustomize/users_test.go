@@ -21,7 +21,7 @@ const (
 // as is a client that a user with groups has; RBAC decides what it may.
 func as(t *testing.T, user string, groups ...string) client.Client {
 	t.Helper()
-	config := rest.CopyConfig(serverConfig)
+	config := rest.CopyConfig(started.Config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}
 	made, err := client.New(config, client.Options{Scheme: scheme.Scheme})
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,41 +19,21 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/weighlock/weighlock/cli/lint"
+	"github.com/weighlock/weighlock/internal/apiservertest"
 )
 
 // server is a real API server with the CustomResourceDefinitions, which is asked the same as lint.
 var server client.Client
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS must name the folder of etcd and kube-apiserver: make test sets it")
-		return 1
-	}
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{"../../crds"}, ErrorIfCRDPathMissing: true}
-	config, err := environment.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the API server:", err)
-		return 1
-	}
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stopping the API server:", err)
-		}
-	}()
-	config.QPS = -1 // thousands of objects are tried
-	if server, err = client.New(config, client.Options{}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	apiservertest.Main(m, apiservertest.Options{CRDs: true}, func(started *apiservertest.Server) (err error) {
+		started.Config.QPS = -1 // thousands of objects are tried
+		server, err = client.New(started.Config, client.Options{})
+		return err
+	})
 }
 
 // What the tests of the API try on the API server, lint must judge likewise.

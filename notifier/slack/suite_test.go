@@ -3,10 +3,6 @@ package slack_test
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -15,11 +11,8 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/retry"
@@ -27,10 +20,10 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/decision"
+	"github.com/weighlock/weighlock/internal/apiservertest"
 	"github.com/weighlock/weighlock/notifier/slack"
 )
 
@@ -45,53 +38,27 @@ var (
 	admin, own client.Client
 )
 
-func TestMain(m *testing.M) { os.Exit(runAll(m)) }
-
-func runAll(m *testing.M) int {
+func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
-	if flag.Parse(); flag.Lookup("test.fuzzworker").Value.String() == "true" {
-		return m.Run() // It runs the target alone, which asks no API server.
-	}
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS must name the folder of etcd and kube-apiserver: make test sets it")
-		return 1
-	}
-	environment := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "crds")}, ErrorIfCRDPathMissing: true}
-	started, err := environment.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the API server:", err)
-		return 1
-	}
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stopping the API server:", err)
-		}
-	}()
-	if err := prepare(started); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	apiservertest.Main(m, apiservertest.Options{CRDs: true}, prepare)
 }
 
 // prepare makes the clients, and installs what checks decisions and what Weighlock's account may.
-func prepare(started *rest.Config) (err error) {
+func prepare(started *apiservertest.Server) (err error) {
 	if err := errors.Join(scheme.AddToScheme(types), v1alpha1.AddToScheme(types)); err != nil {
 		return err
 	}
-	if admin, err = client.New(started, client.Options{Scheme: types}); err != nil {
+	if admin, err = client.New(started.Config, client.Options{Scheme: types}); err != nil {
 		return err
 	}
-	ownConfig = rest.CopyConfig(started)
+	ownConfig = rest.CopyConfig(started.Config)
 	ownConfig.Impersonate = rest.ImpersonationConfig{UserName: account, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
 	if own, err = client.New(ownConfig, client.Options{Scheme: types}); err != nil {
 		return err
 	}
-	for _, file := range []string{"admission-decisions.yaml", "rbac.yaml"} {
-		if err := install(filepath.Join("..", "..", "kustomize", "base", file)); err != nil {
-			return err
-		}
+	if err := started.Install(context.Background(), "namespace.yaml", "rbac.yaml"); err != nil {
+		return err
 	}
 	err = admin.Create(context.Background(), &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "test-weighlock"},
@@ -101,37 +68,7 @@ func prepare(started *rest.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	return enforced()
-}
-
-func install(file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for decoder := yaml.NewYAMLOrJSONDecoder(f, 4096); ; {
-		u := &unstructured.Unstructured{}
-		if decoder.Decode(u) != nil {
-			return nil
-		}
-		if err := admin.Create(context.Background(), u); err != nil && u.GetKind() != "Role" && u.GetKind() != "RoleBinding" {
-			return fmt.Errorf("installing %s: %w", file, err)
-		}
-	}
-}
-
-// enforced waits until the API server checks decisions: an administrator can't speak for a member of Slack then.
-func enforced() error {
-	for range 300 {
-		d := &v1alpha1.Decision{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "probe"}}
-		d.Spec = v1alpha1.DecisionSpec{Rollout: "probe", Verb: v1alpha1.VerbAbort, Revision: "probe", Actor: "slack:U0PROBE", Via: "slack"}
-		if err := admin.Create(context.Background(), d, client.DryRunAll); apierrors.IsForbidden(err) {
-			return nil
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return errors.New("the admission policy has no effect")
+	return started.InstallDecisionCheck(context.Background())
 }
 
 // rig is a Rollout, a workspace, and the app between them.

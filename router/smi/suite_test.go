@@ -23,6 +23,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
+
+	"github.com/weighlock/weighlock/internal/apiservertest"
 )
 
 // The real API server that all tests of this package share. It starts without SMI's CRDs.
@@ -32,28 +34,14 @@ var (
 	scheme = runtime.NewScheme()
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) (code int) {
+func TestMain(m *testing.M) {
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(apiextensionsv1.AddToScheme(scheme))
-	env := &envtest.Environment{Scheme: scheme}
-	var err error
-	if config, err = env.Start(); err != nil {
-		fmt.Fprintf(os.Stderr, "start the API server (is KUBEBUILDER_ASSETS set?): %v\n", err)
-		return 1
-	}
-	defer func() {
-		if err := env.Stop(); err != nil {
-			fmt.Fprintf(os.Stderr, "stop the API server: %v\n", err)
-			code = 1
-		}
-	}()
-	if server, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
-		fmt.Fprintf(os.Stderr, "make a client: %v\n", err)
-		return 1
-	}
-	return m.Run()
+	apiservertest.Main(m, apiservertest.Options{}, func(started *apiservertest.Server) (err error) {
+		config = started.Config
+		server, err = client.New(config, client.Options{Scheme: scheme})
+		return err
+	})
 }
 
 // installSMI brings SMI's CRDs, TrafficSplit and HTTPRouteGroup, into the cluster until the test ends, as the changes make them.

@@ -106,9 +106,8 @@ func TestAdopt_KeepsAPauseThatIsHeld(t *testing.T) {
 	r.commit("v2")
 	r.until("the new template to be held", func(o *workload.Observation) bool { return o.Workload.Template.Revision != first })
 	r.hold()
-	stripped := r.live()
-	delete(stripped.Labels, v1alpha1.LabelHeld)
-	r.must("take the label off", server.Update(t.Context(), stripped, client.FieldOwner("somebody")))
+	stripped := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"`+v1alpha1.LabelHeld+`":null}}}`))
+	r.must("take the label off", server.Patch(t.Context(), r.live(), stripped, client.FieldOwner("somebody")))
 	r.until("the label to be off", func(o *workload.Observation) bool { return !o.Workload.Adopted && o.Workload.Held })
 	r.retry("adopt", func(state *workload.State) error { return r.Adopt(t.Context(), r.ref, state) })
 	if live := r.live(); !live.Spec.Paused || live.Labels[v1alpha1.LabelHeld] == "" {
@@ -169,6 +168,6 @@ func TestObserve_SeesThePolicyComeAndGo(t *testing.T) {
 	r.until("the policy", func(o *workload.Observation) bool { return o.HeldByAdmission })
 	binding := &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "weighlock-hold"}}
 	r.must("delete the binding", server.Delete(t.Context(), binding))
-	defer func() { r.must("install the policy again", installPolicy(t.Context())) }()
+	defer func() { r.must("install the policy again", apiServer.InstallHold(t.Context())) }()
 	r.until("the policy to be gone", func(o *workload.Observation) bool { return !o.HeldByAdmission })
 }

@@ -12,17 +12,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/internal/apiservertest"
 	"github.com/weighlock/weighlock/workload/deployment"
 )
 
@@ -30,6 +28,7 @@ import (
 // policy that holds workloads, and caches as a controller has them. Pods are made ready by a stand-in for
 // the kubelet.
 var (
+	apiServer *apiservertest.Server
 	config    *rest.Config
 	server    client.Client
 	informers cache.Cache
@@ -44,53 +43,37 @@ const (
 	brokenImage = "broken"
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
+func TestMain(m *testing.M) {
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	env := &envtest.Environment{
-		Scheme:                scheme,
-		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "crds")},
-		ErrorIfCRDPathMissing: true,
-	}
-	var err error
-	if config, err = env.Start(); err != nil {
-		return failed("start the API server (is KUBEBUILDER_ASSETS set?)", err)
-	}
-	defer func() {
-		if err := env.Stop(); err != nil {
-			failed("stop the API server", err)
-		}
-	}()
+	apiservertest.Main(m, apiservertest.Options{CRDs: true}, prepare)
+}
+
+func prepare(started *apiservertest.Server) (err error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	started.Cleanup(cancel)
+	apiServer, config = started, started.Config
 	if server, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
-		return failed("make a client", err)
+		return fmt.Errorf("make a client: %w", err)
 	}
-	stop, err := startControllerManager(env.KubeConfig)
+	stop, err := startControllerManager(started.KubeConfig)
 	if err != nil {
-		return failed("start the controller manager", err)
+		return fmt.Errorf("start the controller manager: %w", err)
 	}
-	defer stop()
-	if err := installPolicy(ctx); err != nil {
-		return failed("install the admission policy", err)
+	started.Cleanup(stop)
+	if err := started.InstallHold(ctx); err != nil {
+		return err
 	}
 	if informers, err = cache.New(config, cache.Options{Scheme: scheme, ByObject: deployment.ByObject()}); err != nil {
-		return failed("make the caches", err)
+		return fmt.Errorf("make the caches: %w", err)
 	}
 	go func() { _ = informers.Start(ctx) }()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName}}
 	if err := server.Create(ctx, node); err != nil {
-		return failed("create the node", err)
+		return fmt.Errorf("create the node: %w", err)
 	}
 	go runKubelet(ctx)
-	return m.Run()
-}
-
-func failed(what string, err error) int {
-	fmt.Fprintf(os.Stderr, "%s: %v\n", what, err)
-	return 1
+	return nil
 }
 
 // startControllerManager runs the controllers that make ReplicaSets, pods and EndpointSlices.
@@ -118,52 +101,7 @@ func startControllerManager(content []byte) (stop func(), err error) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		_ = log.Close()
-		_ = os.RemoveAll(dir)
 	}, nil
-}
-
-// installPolicy installs the admission policy, and waits until the API server acts by it.
-func installPolicy(ctx context.Context) error {
-	file, err := os.Open(filepath.Join("..", "..", "kustomize", "base", "admission.yaml"))
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	decoder := yaml.NewYAMLOrJSONDecoder(file, 4096)
-	for {
-		u := &unstructured.Unstructured{}
-		if decoder.Decode(u) != nil {
-			break
-		}
-		if err := server.Create(ctx, u); client.IgnoreAlreadyExists(err) != nil {
-			return err
-		}
-	}
-	return awaitPolicy(ctx)
-}
-
-// awaitPolicy tries the policy on a Deployment of its own until that is paused.
-func awaitPolicy(ctx context.Context) error {
-	probe := newDeployment("default", "probe-"+fmt.Sprint(time.Now().UnixNano()), "v1")
-	probe.Labels = map[string]string{v1alpha1.LabelHeld: "probe"}
-	probe.Spec.Replicas = new(int32)
-	if err := server.Create(ctx, probe); err != nil {
-		return err
-	}
-	defer func() { _ = server.Delete(ctx, probe) }()
-	for range 200 {
-		tried := probe.DeepCopy()
-		patch := client.MergeFrom(probe.DeepCopy())
-		tried.Spec.Template.Annotations = map[string]string{"try": "it"}
-		if err := server.Patch(ctx, tried, patch, client.DryRunAll); err != nil {
-			return err
-		}
-		if tried.Spec.Paused {
-			return nil
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return fmt.Errorf("the policy has no effect")
 }
 
 // runKubelet binds every pod to the node, makes it ready unless its image is broken, and lets it go when
