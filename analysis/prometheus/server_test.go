@@ -1,40 +1,16 @@
 package prometheus_test
 
 import (
-	"bufio"
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-)
 
-// program returns the Prometheus to test against.
-func program(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("WEIGHLOCK_PROMETHEUS"); path != "" {
-		return path
-	}
-	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" {
-		path := filepath.Join(assets, "prometheus")
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	path, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Fatal("no prometheus in WEIGHLOCK_PROMETHEUS, KUBEBUILDER_ASSETS or PATH: `make test` provides it")
-	}
-	return path
-}
+	"github.com/weighlock/weighlock/internal/prometheustest"
+)
 
 // target is what Prometheus scrapes: counters that a test sets.
 type target struct {
@@ -91,8 +67,6 @@ func (s *target) show(t *testing.T, series map[string]float64) {
 	}
 }
 
-var listening = regexp.MustCompile(`msg="Listening on" .*address=(\S+)`)
-
 // startPrometheus runs a real server that scrapes the targets, and returns its address.
 func startPrometheus(t *testing.T, targets ...*target) string {
 	t.Helper()
@@ -106,55 +80,9 @@ func startPrometheus(t *testing.T, targets ...*target) string {
 // startConfigured runs one with more in its configuration, such as "  honor_timestamps: false" with a line's end.
 func startConfigured(t *testing.T, more string, targets ...string) string {
 	t.Helper()
-	folder := t.TempDir()
 	config := "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n- job_name: test\n" + more + "  static_configs:\n  - targets: ["
 	for _, target := range targets {
 		config += strings.TrimPrefix(target, "http://") + ", "
 	}
-	if err := os.WriteFile(filepath.Join(folder, "prometheus.yml"), []byte(config+"]\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	command := exec.CommandContext(ctx, program(t), "--config.file="+filepath.Join(folder, "prometheus.yml"),
-		"--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address=127.0.0.1:0",
-		"--scrape.discovery-reload-interval=100ms") // new targets wait 5s otherwise
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	command.WaitDelay = 10 * time.Second
-	output, err := command.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	addresses, ended := make(chan string, 1), make(chan struct{})
-	var log strings.Builder
-	go func() {
-		defer close(ended)
-		for lines := bufio.NewScanner(output); lines.Scan(); {
-			log.WriteString(lines.Text() + "\n")
-			if found := listening.FindStringSubmatch(lines.Text()); found != nil {
-				addresses <- "http://" + found[1]
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-ended
-		if err := command.Wait(); err != nil && ctx.Err() == nil {
-			t.Log(err)
-		}
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	select {
-	case address := <-addresses:
-		return address
-	case <-ended:
-		t.Fatalf("Prometheus ended:\n%s", log.String())
-	case <-time.After(30 * time.Second):
-		t.Fatal("Prometheus does not listen")
-	}
-	return ""
+	return prometheustest.Start(t, config+"]\n", "--scrape.discovery-reload-interval=100ms") // new targets wait 5s otherwise
 }

@@ -1,18 +1,12 @@
 package promql_test
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -20,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/weighlock/weighlock/analysis/promql"
+	"github.com/weighlock/weighlock/internal/prometheustest"
 )
 
 const harmlessValue = "7"
@@ -27,7 +22,7 @@ const harmlessValue = "7"
 // TestFill_IsReadByPrometheusAsItWasMeant has a real server say what a filled expression is. Whatever the value, it is the
 // expression that a harmless value gives, and where that has the harmless one it has this value, or a pattern that matches nothing else.
 func TestFill_IsReadByPrometheusAsItWasMeant(t *testing.T) {
-	server := startPrometheus(t)
+	server := prometheus{prometheustest.Start(t, "global: {}\n")}
 	compared := 0
 	for _, expression := range expressions {
 		harmless, err := promql.Fill(expression, map[string]string{"args.x": harmlessValue})
@@ -103,63 +98,8 @@ func meant(node any, value string) any {
 	}
 }
 
+// prometheus is a real server.
 type prometheus struct{ address string }
-
-var listening = regexp.MustCompile(`msg="Listening on" .*address=(\S+)`)
-
-func startPrometheus(t *testing.T) prometheus {
-	t.Helper()
-	program := os.Getenv("WEIGHLOCK_PROMETHEUS")
-	if program == "" {
-		path, err := exec.LookPath("prometheus")
-		if err != nil {
-			t.Fatal("no prometheus in WEIGHLOCK_PROMETHEUS or PATH: `make test` provides it")
-		}
-		program = path
-	}
-	folder := t.TempDir()
-	config := filepath.Join(folder, "prometheus.yml")
-	if err := os.WriteFile(config, []byte("global: {}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	command := exec.CommandContext(ctx, program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(folder, "data"), "--web.listen-address=127.0.0.1:0")
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	command.WaitDelay = 10 * time.Second
-	output, err := command.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	address := make(chan string, 1)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for lines := bufio.NewScanner(output); lines.Scan(); {
-			if found := listening.FindStringSubmatch(lines.Text()); found != nil {
-				address <- "http://" + found[1]
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-ended
-		_ = command.Wait() // It was told to end.
-	})
-	select {
-	case found := <-address:
-		server := prometheus{found}
-		for status, _ := server.get(t, "/-/ready"); status != http.StatusOK; status, _ = server.get(t, "/-/ready") {
-			time.Sleep(20 * time.Millisecond)
-		}
-		return server
-	case <-ended:
-		t.Fatal("Prometheus ended")
-	}
-	return prometheus{}
-}
 
 // parse returns what the server takes an expression for, if it is one.
 func (p prometheus) parse(t *testing.T, expression string) (parsed any, valid bool) {
