@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -27,8 +30,9 @@ type eye struct {
 	// changed has an entry whenever something has, or the connection was lost or is there again.
 	changed chan struct{}
 
-	mu   sync.Mutex
-	lost error
+	mu sync.Mutex
+	// lost says of what nothing is heard, by the paths of requests, and why.
+	lost map[string]error
 }
 
 // errDenied says that the user may not see what is to be seen.
@@ -54,7 +58,7 @@ func (s *session) open(ctx context.Context, of sight) (*eye, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
-	e := &eye{changed: make(chan struct{}, 1)}
+	e := &eye{changed: make(chan struct{}, 1), lost: map[string]error{}}
 	config = rest.CopyConfig(config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &listener{next: next, eye: e} })
 	types, err := newScheme()
@@ -134,19 +138,30 @@ func (e *eye) tell() {
 	}
 }
 
-// trouble says why nothing is heard of the API server; nil while all is well.
+// trouble says why something is not heard of the API server, first of all where that will not pass; nil while all is well.
 func (e *eye) trouble() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.lost
+	var found error
+	for _, path := range slices.Sorted(maps.Keys(e.lost)) {
+		if why := e.lost[path]; found == nil || errors.Is(why, errDenied) && !errors.Is(found, errDenied) {
+			found = why
+		}
+	}
+	return found
 }
 
-func (e *eye) hear(err error) {
+// hear notes what became of the last request of a path.
+func (e *eye) hear(path string, err error) {
 	e.mu.Lock()
-	news := (err == nil) != (e.lost == nil)
-	e.lost = err
+	_, was := e.lost[path]
+	if err == nil {
+		delete(e.lost, path)
+	} else {
+		e.lost[path] = err
+	}
 	e.mu.Unlock()
-	if news {
+	if was != (err != nil) {
 		e.tell()
 	}
 }
@@ -160,21 +175,22 @@ type listener struct {
 // RoundTrip sends a request on.
 func (l *listener) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := l.next.RoundTrip(request)
+	path := request.URL.Path
 	switch {
 	case request.Context().Err() != nil:
 	case err != nil:
-		l.eye.hear(err)
+		l.eye.hear(path, err)
 	case response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusForbidden:
-		l.eye.hear(fmt.Errorf("%w: it answers %s to a list or watch of %s", errDenied, response.Status, request.URL.Path))
+		l.eye.hear(path, fmt.Errorf("%w: it answers %s to a list or watch of %s", errDenied, response.Status, path))
 	case response.StatusCode >= http.StatusInternalServerError:
-		l.eye.hear(fmt.Errorf("it answers %s", response.Status))
+		l.eye.hear(path, fmt.Errorf("it answers %s", response.Status))
 	default:
-		l.eye.hear(nil)
+		l.eye.hear(path, nil)
 	}
 	return response, err
 }
 
-// visible are those kinds that the user may list in a namespace: others can't be watched.
+// visible are those kinds that the user may list and watch in a namespace. An eye that is denied one of them would see nothing at all.
 func (s *session) visible(ctx context.Context, namespace string, kinds ...kind) ([]kind, error) {
 	api, err := s.client()
 	if err != nil {
@@ -187,11 +203,19 @@ func (s *session) visible(ctx context.Context, namespace string, kinds ...kind) 
 			options = append(options, client.MatchingFieldsSelector{Selector: k.only})
 		}
 		err := api.List(ctx, k.list, options...)
+		if err == nil {
+			var watched watch.Interface
+			// From the list on there is nothing to be sent.
+			now := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: k.list.GetResourceVersion()}}
+			if watched, err = api.Watch(ctx, k.list, append(options, now)...); err == nil {
+				watched.Stop()
+			}
+		}
 		switch {
 		case err == nil:
 			may = append(may, k)
 		case !apierrors.IsForbidden(err):
-			return nil, fmt.Errorf("list %T in namespace %s: %w", k.list, namespace, err)
+			return nil, fmt.Errorf("watch %T in namespace %s: %w", k.list, namespace, err)
 		}
 	}
 	return may, nil

@@ -254,6 +254,33 @@ func TestWatch_DoesNotTakeAnotherRolloutForTheOneThatIsGone(t *testing.T) {
 	}
 }
 
+func TestLogs_DoWithoutWhatTheUserMayNotWatch(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	setStatus(t, makeRollout(t, namespace, "checkout", resting("checkout")), tried)
+	grant(t, namespace, "rita", "get", "list", "watch")
+	also(t, namespace, "rita", rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"list"}})
+	also(t, namespace, "rita", rbacv1.PolicyRule{APIGroups: []string{"weighlock.dev"}, Resources: []string{"decisions"}, Verbs: []string{"list", "watch"}})
+	call := caller{kubeconfig: kubeconfig(t, namespace, "rita")}.start(t, "logs", "--follow")
+	call.expect(t, "this is without events, which you may not list\n")
+	call.stop()
+	call.wait(t)
+	call.want(t, 130)
+}
+
+// also lets a user do more, whom grant has let do something.
+func also(t *testing.T, namespace, user string, rule rbacv1.PolicyRule) {
+	t.Helper()
+	role := &rbacv1.Role{}
+	if err := admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: user}, role); err != nil {
+		t.Fatal(err)
+	}
+	role.Rules = append(role.Rules, rule)
+	if err := admin.Update(t.Context(), role); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestStatus_AsksForItsWorkloadOnly(t *testing.T) {
 	t.Parallel()
 	namespace := newNamespace(t)
@@ -264,16 +291,9 @@ func TestStatus_AsksForItsWorkloadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	grant(t, namespace, "rita", "get", "list", "watch")
-	role := &rbacv1.Role{}
-	if err := admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "rita"}, role); err != nil {
-		t.Fatal(err)
-	}
-	role.Rules = append(role.Rules, rbacv1.PolicyRule{
+	also(t, namespace, "rita", rbacv1.PolicyRule{
 		APIGroups: []string{"apps"}, Resources: []string{"deployments"}, ResourceNames: []string{"checkout"}, Verbs: []string{"get", "list", "watch"},
 	})
-	if err := admin.Update(t.Context(), role); err != nil {
-		t.Fatal(err)
-	}
 	call := caller{kubeconfig: kubeconfig(t, namespace, "rita")}.start(t, "status", "--for=promoted")
 	call.expect(t, "a new version is there, and was not looked at yet")
 	setStatus(t, r, failed)
@@ -299,4 +319,16 @@ func TestWatch_GoesOnAfterTheServerWasAway(t *testing.T) {
 	setStatus(t, r, promoted)
 	status.wait(t)
 	status.want(t, 0, "newrev serves all traffic")
+}
+
+func TestStatus_KnowsAVersionThatWasRolledBackBeforeItLooked(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	makeRollout(t, namespace, "checkout", resting("checkout"))
+	recorded(t, namespace, "badrev", "Ada", "error rate 5%", "{}")
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
+	me.run(t, "status", "--for=promoted", "--commit=bababab").want(t, 3, "badrev (commit babababa) was rolled back: error rate 5%")
+	me.run(t, "status", "--commit=c0ffee0").want(t, 1, "commit c0ffee0 is not under way yet")
+	me.run(t, "status", "--for=promoted", "--revision=bad").want(t, 2, "--revision bad is too short")
+	me.run(t, "status", "--for=promoted", "--commit=c0ffee0", "--timeout=1s", "-o", "name").want(t, 5, "rollout.weighlock.dev/checkout", "is not promoted after 1s")
 }
