@@ -3,6 +3,7 @@ package slack
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 
 	slackapi "github.com/slack-go/slack"
@@ -149,7 +150,11 @@ func root(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) message {
 	s := stands(rollout, thread)
 	name := rollout.Namespace + "/" + rollout.Name
 	title := name + ": " + s.word
-	m := message{plain: notifier.Cut(escape(title+". "+s.why), mostPlain), state: strings.Join([]string{s.word, approvals(rollout), said(pausedBy(rollout))}, "|")}
+	m := message{
+		plain: notifier.Cut(escape(title+". "+s.why), mostPlain),
+		// What is over may be called what it was called before, and changes no more.
+		state: strings.Join([]string{s.word, strconv.FormatBool(s.over), approvals(rollout), pausedBy(rollout)}, "|"),
+	}
 	text := s.sign + " *" + said(title) + "*"
 	if s.why != "" {
 		text += "\n" + said(s.why)

@@ -258,6 +258,20 @@ func TestSync_ClosesThePromptOfARolloutThatIsOver(t *testing.T) {
 	}
 }
 
+func TestSync_FinishesTheMessageOfAVersionThatIsFollowedAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.stopped() // So that the message is as old as nothing.
+	r.becomes(inStep)
+	r.becomes(promoting)
+	r.becomes(promoting, func(s *v1alpha1.RolloutStatus) {
+		s.State, s.Attempt, s.Candidate = v1alpha1.StateStarting, 3, &v1alpha1.RevisionStatus{Revision: "newerrev"}
+	})
+	all := r.space.all()
+	if len(all) != 2 || !strings.Contains(all[0].Text, "it serves all requests") || strings.Contains(all[0].says(), "brought up") {
+		t.Errorf("want the first version's end and the second's message, got %+v", all)
+	}
+}
+
 func TestSync_SaysInThePromptWhoAnswered(t *testing.T) {
 	r := newRig(t)
 	r.becomes(asking)
