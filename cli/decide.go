@@ -77,6 +77,9 @@ func (d *decide) check() error {
 	if length := len([]rune(d.reason)); length > longestReason {
 		return usagef("--reason has %d characters: there may be at most %d", length, longestReason)
 	}
+	if err := checkNamed(d.revision, d.commit); err != nil {
+		return err
+	}
 	return d.output.check()
 }
 
@@ -146,6 +149,7 @@ func (d *decide) send(ctx context.Context, rollout *v1alpha1.Rollout, made *v1al
 	if err != nil {
 		return err
 	}
+	d.catchUp(ctx, api, rollout, settled)
 	return d.outcome(rollout, settled)
 }
 

@@ -23,23 +23,34 @@ func (d *decide) await(ctx context.Context, api client.WithWatch, made *v1alpha1
 	over := d.clock.NewTimer(d.timeout)
 	defer over.Stop()
 	last := made
-	for {
+	for again := false; ; again = true {
 		changes, err := api.Watch(ctx, &v1alpha1.DecisionList{}, client.InNamespace(made.Namespace),
 			client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", made.Name)})
+		if err == nil && again {
+			// A watch doesn't tell what was deleted before it.
+			if err := api.Get(ctx, client.ObjectKeyFromObject(made), &v1alpha1.Decision{}); apierrors.IsNotFound(err) {
+				changes.Stop()
+				return nil, d.lost(made)
+			}
+		}
 		if apierrors.IsForbidden(err) {
 			return nil, fmt.Errorf("decision %s is made, but you may not see what becomes of it: %w", made.Name, err)
 		}
 		if err == nil {
-			var done bool
-			last, done = follow(ctx, changes, over.C(), last)
+			var end ending
+			last, end = follow(ctx, changes, over.C(), last)
 			changes.Stop()
-			if done {
-				return last, ctx.Err()
+			switch end {
+			case ended:
+				return last, d.interrupted(ctx, made)
+			case deleted:
+				return nil, d.lost(made)
+			case broken:
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, d.interrupted(ctx, made)
 		case <-over.C():
 			return last, nil
 		case <-d.clock.After(pauseOfWatch):
@@ -47,23 +58,49 @@ func (d *decide) await(ctx context.Context, api client.WithWatch, made *v1alpha1
 	}
 }
 
-// follow reads changes up to an outcome. It says whether that was all: a watch that broke is to be tried anew.
-func follow(ctx context.Context, changes watch.Interface, over <-chan time.Time, last *v1alpha1.Decision) (*v1alpha1.Decision, bool) {
+// lost says that a decision isn't there any more: it goes with its Rollout.
+func (d *decide) lost(made *v1alpha1.Decision) error {
+	return fmt.Errorf("decision %s was deleted before anything came of it: is Rollout %s/%s there still?", made.Name, made.Namespace, made.Spec.Rollout)
+}
+
+// interrupted tells somebody who doesn't wait for the answer that the decision stands all the same.
+func (d *decide) interrupted(ctx context.Context, made *v1alpha1.Decision) error {
+	if ctx.Err() != nil {
+		fmt.Fprintf(d.ErrOut, "decision %s is made all the same\n", made.Name)
+	}
+	return ctx.Err()
+}
+
+// ending is how it ended to follow a decision.
+type ending int
+
+// The endings: there is an outcome, or no time for it; the decision is deleted; the watch broke, and is to be tried anew.
+const (
+	ended ending = iota
+	deleted
+	broken
+)
+
+// follow reads changes up to an outcome.
+func follow(ctx context.Context, changes watch.Interface, over <-chan time.Time, last *v1alpha1.Decision) (*v1alpha1.Decision, ending) {
 	for {
 		select {
 		case <-ctx.Done():
-			return last, true
+			return last, ended
 		case <-over:
-			return last, true
+			return last, ended
 		case change, open := <-changes.ResultChan():
 			if !open || change.Type == watch.Error {
-				return last, false
+				return last, broken
 			}
 			if seen, is := change.Object.(*v1alpha1.Decision); is {
 				last = seen
 			}
-			if change.Type == watch.Deleted || last.Status.Outcome != "" {
-				return last, true
+			switch {
+			case last.Status.Outcome != "":
+				return last, ended
+			case change.Type == watch.Deleted:
+				return last, deleted
 			}
 		}
 	}

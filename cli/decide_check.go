@@ -2,8 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -66,21 +64,10 @@ func objectToApproval(rollout *v1alpha1.Rollout, by decision.Author) error {
 			}
 		}
 	}
-	if len(gate.Approvers) == 0 {
-		return nil
+	if !gate.Admits(by.Actor, "", by.Groups) {
+		return fmt.Errorf("%s: %s is none of the approvers of step %s: %s", name, by.Actor, position(rollout, int(status.Step.Index)), gate.Named())
 	}
-	var names []string
-	for _, approver := range gate.Approvers {
-		if approver.User != "" && approver.User == by.Actor || approver.Group != "" && slices.Contains(by.Groups, approver.Group) {
-			return nil
-		}
-		if approver.User != "" {
-			names = append(names, "user "+approver.User)
-		} else {
-			names = append(names, "group "+approver.Group)
-		}
-	}
-	return fmt.Errorf("%s: %s is none of the approvers of step %s: %s", name, by.Actor, position(rollout, int(status.Step.Index)), strings.Join(names, ", "))
+	return nil
 }
 
 // guard holds the Rollout against --revision and --step.
@@ -108,48 +95,6 @@ func (d *decide) guard(rollout *v1alpha1.Rollout) error {
 		return fmt.Errorf("%s: it is in step %s, and not in step %s", rollout.Name, position(rollout, int(status.Step.Index)), position(rollout, asked))
 	}
 	return nil
-}
-
-// How much of a revision, or of a commit, must be written at least.
-const (
-	shortestRevision = 4
-	shortestCommit   = 7
-)
-
-// isRevision says whether text means the revision: its name or its commit, or how one of them begins.
-func isRevision(revision *v1alpha1.RevisionStatus, text string) bool {
-	return isNamed(revision, text) || isCommit(revision, text)
-}
-
-// isNamed says whether text is the name of the revision, or how it begins.
-func isNamed(revision *v1alpha1.RevisionStatus, text string) bool {
-	return revision.Revision == text || len(text) >= shortestRevision && strings.HasPrefix(revision.Revision, text)
-}
-
-// isCommit says whether text is the commit that brought the revision, or how it begins.
-func isCommit(revision *v1alpha1.RevisionStatus, text string) bool {
-	return len(text) >= shortestCommit && strings.HasPrefix(revision.Commit, text)
-}
-
-// stepIndex is the index of the step that text names: by its name, or its number from 1.
-func stepIndex(rollout *v1alpha1.Rollout, text string) (int, error) {
-	steps := rollout.Spec.Steps
-	if index := slices.IndexFunc(steps, func(step v1alpha1.Step) bool { return step.Name == text }); index >= 0 {
-		return index, nil
-	}
-	if number, err := strconv.Atoi(text); err == nil && number >= 1 && number <= len(steps) {
-		return number - 1, nil
-	}
-	return 0, usagef("%s has no step %q: write its name, or its number from 1 to %d", rollout.Name, text, len(steps))
-}
-
-// underWay says whether a candidate is being tried, or about to be.
-func underWay(rollout *v1alpha1.Rollout) bool {
-	status := &rollout.Status
-	if status.Candidate == nil || status.Candidate.Failed != "" {
-		return false
-	}
-	return status.State != v1alpha1.StateRolledBack && status.State != v1alpha1.StateRollingBack
 }
 
 // approversOf are those whom the present step names.

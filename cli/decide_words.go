@@ -40,6 +40,8 @@ func standing(rollout *v1alpha1.Rollout) string {
 		return "Weighlock has not looked at it yet"
 	case status.Candidate != nil && status.Candidate.Failed != "":
 		return fmt.Sprintf("%s was rolled back: %s", called(status.Candidate), status.Candidate.Failed)
+	case setBack(rollout):
+		return stalledMessage(rollout)
 	case status.Candidate == nil && status.Incumbent != nil:
 		return fmt.Sprintf("it is %s, and %s serves", status.State, called(status.Incumbent))
 	}

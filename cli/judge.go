@@ -17,8 +17,8 @@ type goal struct {
 	step string
 	// revision and commit name the version that is meant, by their beginnings. Without both, it is whatever is under way.
 	revision, commit string
-	// patient waits also while a person is asked.
-	patient bool
+	// patient waits also while a person is asked, and early for a rollout that is still to begin.
+	patient, early bool
 }
 
 // The goals.
@@ -33,7 +33,11 @@ const (
 // for one that is promoted.
 type judge struct {
 	goal
+	// seen is the revision that is meant, once it was seen; live says that it served then.
 	seen string
+	live bool
+	// kept gives the revisions that are on record, where the user may see them; nil for none.
+	kept func() []appsv1.ControllerRevision
 }
 
 // ruling is what a judge says: what is so, and when that is final, the code to exit with.
@@ -54,23 +58,35 @@ func (j *judge) rule(r *v1alpha1.Rollout, workload *appsv1.Deployment) ruling {
 	if r.DeletionTimestamp != nil {
 		return final(ExitError, "is being deleted")
 	}
+	if _, err := stepIndex(r, j.step); j.what == goalStep && err != nil {
+		return final(ExitError, "there is no step %s any more: its spec was changed", j.step)
+	}
 	if why := behind(r, workload); why != "" {
 		return notYet("%s", why)
 	}
 	named := j.revision != "" || j.commit != ""
 	incumbent, candidate := r.Status.Incumbent, r.Status.Candidate
 	switch {
+	case incumbent == nil && r.Status.State == v1alpha1.StateStalled:
+		return final(ExitError, "stalled: %s", stalledMessage(r))
+	case incumbent == nil:
+		return notYet("%s", waits(r))
 	case candidate != nil && (!named || j.means(candidate)):
-		j.seen = candidate.Revision
+		j.seen, j.live = candidate.Revision, false
 		return j.underWay(r, candidate)
-	case incumbent != nil && j.means(incumbent), incumbent != nil && !named && (j.seen == "" || j.seen == incumbent.Revision):
+	case named && j.means(incumbent):
+		j.seen, j.live = incumbent.Revision, true
+		return j.serving(r, incumbent)
+	case !named && (j.seen == "" || j.seen == incumbent.Revision):
 		return j.serving(r, incumbent)
 	case j.seen != "" && candidate != nil:
 		return final(ExitError, "%s was superseded by %s", j.seen, candidate.Revision)
-	case j.seen != "" && incumbent != nil:
+	case j.live:
+		return final(ExitError, "%s was superseded by %s", j.seen, incumbent.Revision)
+	case j.seen != "":
 		return final(ExitRolledBack, "%s was withdrawn: all traffic is on %s", j.seen, incumbent.Revision)
 	}
-	return notYet("%s is not under way yet", j.named())
+	return j.past(r)
 }
 
 // named is what the goal calls the version.
@@ -87,8 +103,9 @@ func (j *judge) named() string {
 
 // means says whether the goal names that revision.
 func (j *judge) means(r *v1alpha1.RevisionStatus) bool {
-	if j.revision == "" && j.commit == "" {
-		return false
+	if j.seen != "" && j.seen == r.Revision {
+		// Another commit may have changed the workload meanwhile, and not its template.
+		return true
 	}
 	return (j.revision == "" || isNamed(r, j.revision)) && (j.commit == "" || isCommit(r, j.commit))
 }
@@ -96,6 +113,8 @@ func (j *judge) means(r *v1alpha1.RevisionStatus) bool {
 // behind says why the status doesn't tell of the newest version yet; empty where it does.
 func behind(r *v1alpha1.Rollout, workload *appsv1.Deployment) string {
 	switch {
+	case r.Status.State == "" && unobserved(r) != "":
+		return "it can't be looked at: " + unobserved(r)
 	case r.Status.State == "":
 		return "nothing has looked at it yet"
 	case r.Status.ObservedGeneration != r.Generation:
@@ -118,7 +137,7 @@ func (j *judge) underWay(r *v1alpha1.Rollout, candidate *v1alpha1.RevisionStatus
 			return final(ExitRolledBack, "%s", stalled)
 		}
 		return final(ExitRolledBack, "%s is being rolled back", candidate.Revision)
-	case state == v1alpha1.StateStalled && setBack(r):
+	case setBack(r):
 		return final(ExitRolledBack, "%s", stalled)
 	case state == v1alpha1.StateStalled:
 		return final(ExitError, "stalled: %s", stalled)
@@ -136,21 +155,27 @@ func (j *judge) underWay(r *v1alpha1.Rollout, candidate *v1alpha1.RevisionStatus
 // serving rules on a revision that is the incumbent.
 func (j *judge) serving(r *v1alpha1.Rollout, incumbent *v1alpha1.RevisionStatus) ruling {
 	under := j.seen != "" || j.revision != "" || j.commit != ""
+	state := r.Status.State
+	stuck := state == v1alpha1.StateStalled && !setBack(r)
+	// Another version may have come since, and gone.
+	rests := state == v1alpha1.StateIdle || state == v1alpha1.StateRolledBack || setBack(r)
 	switch {
-	case j.what == "" && r.Status.State == v1alpha1.StateStalled, j.what == goalHealthy && r.Status.State == v1alpha1.StateStalled:
+	case stuck && (j.what == "" || j.what == goalHealthy):
 		return final(ExitError, "stalled: %s", stalledMessage(r))
-	case !under && r.Status.State == v1alpha1.StatePromoting:
+	case !under && state == v1alpha1.StatePromoting:
 		// A version that came since is looked at after this one.
 		return notYet("%s serves; %s", incumbent.Revision, waits(r))
-	case j.what == goalHealthy && r.Status.State != v1alpha1.StateIdle:
+	case j.what == goalHealthy && !rests:
 		return notYet("%s serves; %s", incumbent.Revision, waits(r))
 	case j.what == goalApproval && under:
 		return final(ExitError, "%s serves already: it asks for no approval", incumbent.Revision)
 	case j.what == goalStep && under:
 		return final(ExitReached, "%s is past all steps", incumbent.Revision)
+	case j.early && (j.what == goalApproval || j.what == goalStep):
+		return notYet("no rollout is under way yet: %s serves", incumbent.Revision)
 	case j.what == goalApproval, j.what == goalStep:
 		return final(ExitError, "no rollout is under way: %s serves", incumbent.Revision)
-	case r.Status.State == v1alpha1.StatePromoting, r.Status.State == v1alpha1.StateSuspended:
+	case state == v1alpha1.StatePromoting, state == v1alpha1.StateSuspended:
 		return final(ExitReached, "%s is promoted; %s", incumbent.Revision, waits(r))
 	}
 	return final(ExitReached, "%s serves all traffic", incumbent.Revision)
@@ -167,41 +192,6 @@ func (j *judge) isPast(r *v1alpha1.Rollout) bool {
 		return false
 	}
 	return int(step.Index) > wanted || (int(step.Index) == wanted && step.Since != nil)
-}
-
-// setBack says whether the candidate lost its traffic, though it isn't to blame.
-func setBack(r *v1alpha1.Rollout) bool {
-	for _, c := range r.Status.Conditions {
-		if c.Type == v1alpha1.ConditionStalled {
-			return r.Status.Step == nil && (c.Reason == v1alpha1.ReasonRouteNotTaken || c.Reason == v1alpha1.ReasonMisrouted || c.Reason == v1alpha1.ReasonSetBack)
-		}
-	}
-	return false
-}
-
-func stalledMessage(r *v1alpha1.Rollout) string {
-	for _, c := range r.Status.Conditions {
-		if c.Type == v1alpha1.ConditionStalled {
-			return c.Message
-		}
-	}
-	return ""
-}
-
-// asksPeople says what people are asked for, where nothing else keeps the rollout; empty where something does.
-func asksPeople(r *v1alpha1.Rollout) string {
-	switch {
-	case r.Status.Paused != nil, r.Status.State == v1alpha1.StatePaused, r.Status.State == v1alpha1.StateSuspended:
-		return r.Status.WaitingFor
-	case !waitsForApproval(r):
-		return ""
-	}
-	for _, gate := range r.Status.Gates {
-		if !gate.Open && gate.Name != "approval" {
-			return ""
-		}
-	}
-	return r.Status.WaitingFor
 }
 
 // place names the present step.

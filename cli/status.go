@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
@@ -30,16 +31,19 @@ const statusLong = `Say in a line how a rollout is, or wait until it is as asked
 
 The version that is meant is the one that is under way. A CI that just changed the workload, or git, names it with --commit or --revision:
 else it may be told of the one before, where Weighlock has not seen the new one yet. (Where the admission policy holds workloads, a
-change is noticed without that.) Both are given by their beginnings.
+change is noticed without that.) Both are given by their beginnings. A commit that changes nothing of the workload is never under way: a CI
+that makes such commits gives a --timeout.
+
+When nothing is under way, --for=step=N and --for=approval end at once; with --timeout they wait for the next rollout.
 
 A rollout that waits for a person (approval, and nothing else; a pause; a deadline that is over) ends the waiting, as only that person
 can go on; with --wait-for-people it doesn't.
 
 Exit codes:
   0  reached; without --for: all is well, or under way
-  1  an error, or what was asked for can't be reached any more
+  1  an error, or what was asked for can't be reached any more; without --for, also: the version that is named is not under way yet
   2  wrong usage
-  3  the version was rolled back, or withdrawn
+  3  the version was rolled back, set back or withdrawn
   4  it waits for a person
   5  the time was over first`
 
@@ -53,8 +57,8 @@ func newStatusCommand(s *session) *cobra.Command {
 		Example: `  # In CI, after the push: has the commit gone live?
   kubectl weighlock status checkout --for=promoted --commit "$GIT_COMMIT" --wait-for-people --timeout 1h
 
-  # Wait until a person is asked.
-  kubectl weighlock status checkout --for=approval --timeout 10m
+  # Wait until a person is asked about it.
+  kubectl weighlock status checkout --for=approval --commit "$GIT_COMMIT" --timeout 10m
 
   # How is it now?
   kubectl weighlock status checkout`,
@@ -94,14 +98,13 @@ func (a *asking) check() error {
 	switch {
 	case isStep && (what != goalStep || step == ""), !isStep && !slices.Contains(known, what):
 		return usagef("--for=%s is unknown: it is promoted, healthy, approval or step=N", a.wanted)
-	case a.goal.commit != "" && len(a.goal.commit) < shortestCommit:
-		return usagef("--commit %s is too short to be sure: give %d characters of it or more", a.goal.commit, shortestCommit)
 	case a.timeout < 0:
 		return usagef("--timeout %s is below zero", a.timeout)
 	case a.timeout > 0 && what == "":
 		return usagef("--timeout goes with --for, which says what to wait for")
 	}
-	return nil
+	a.goal.early = a.timeout > 0
+	return checkNamed(a.goal.revision, a.goal.commit)
 }
 
 // status tells how a Rollout is, or waits.
@@ -111,7 +114,11 @@ func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout
 			return err
 		}
 	}
-	j := &judge{goal: a.goal}
+	j := &judge{goal: a.goal, kept: func() []appsv1.ControllerRevision {
+		// Without them a version that is over already is waited for.
+		records, _ := s.kept(ctx, found) //nolint:errcheck // See above.
+		return records
+	}}
 	if a.goal.what == "" {
 		api, err := s.client()
 		if err != nil {
@@ -131,7 +138,7 @@ func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout
 		now, err := e.rollout(ctx, found)
 		switch {
 		case errors.Is(err, errGone):
-			return true, fmt.Errorf("wait for Rollout %s/%s: it is deleted", found.Namespace, found.Name)
+			return true, fmt.Errorf("wait for Rollout %s/%s: it is %w", found.Namespace, found.Name, err)
 		case err != nil:
 			return true, err
 		}
@@ -149,10 +156,16 @@ func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout
 	return s.late(err, expired, a, found)
 }
 
-// late turns the end of the time into an error that says so.
+// late turns the end of the time into an error that says so. What was concluded in that very moment stands.
 func (s *session) late(err error, expired func() bool, a *asking, found *v1alpha1.Rollout) error {
-	if err == nil || !expired() {
+	var concluded *exitError
+	if err == nil || !expired() || errors.As(err, &concluded) || errors.Is(err, errGone) {
 		return err
+	}
+	if !a.out.isOwn() {
+		if err := a.out.object(s, found); err != nil {
+			return err
+		}
 	}
 	return &exitError{code: ExitTimeout, err: fmt.Errorf("%s is not %s after %s: %s", found.Name, a.wanted, a.timeout, waits(found))}
 }

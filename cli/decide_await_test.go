@@ -1,0 +1,66 @@
+package cli_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+// isSetBack makes the status one whose candidate was set back.
+func isSetBack(s *v1alpha1.RolloutStatus) {
+	const message = "7c4bh2aaaa was set back: the mesh is deaf"
+	s.State, s.WaitingFor, s.Step, s.Approval = v1alpha1.StateStalled, message, nil, nil
+	s.Conditions = []metav1.Condition{{
+		Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSetBack, Message: message, LastTransitionTime: metav1.Now(),
+	}}
+}
+
+func TestDecide_RetriesWhatWasSetBack(t *testing.T) {
+	namespace := newNamespace(t)
+	r := waitingRollout(t, namespace, func(r *v1alpha1.Rollout) { isSetBack(&r.Status) })
+	setStatus(t, r, func(s *v1alpha1.RolloutStatus) { s.ObservedGeneration = r.Generation })
+	alice := as(t, namespace, "alice", "weighlock-promoter")
+	alice.run(t, "status").want(t, 3, "7c4bh2aaaa was set back")
+	alice.run(t, "get").want(t, 0, "kubectl weighlock retry checkout")
+	alice.run(t, "retry", "--wait=false").says(t, 0, "checkout: asked to retry 7c4bh2aaaa\n", "")
+}
+
+// waitsForAnAnswer is a call that has made a decision, and that decision's name.
+func waitsForAnAnswer(t *testing.T, namespace string) (*called, *v1alpha1.Decision) {
+	t.Helper()
+	call := as(t, namespace, "alice", "weighlock-promoter").start(t, "abort", "--timeout", "5m")
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if all := made(t, namespace); len(all) == 1 {
+			return call, &all[0]
+		}
+	}
+	t.Fatal("it makes no decision")
+	return nil, nil
+}
+
+func TestDecide_SaysThatADecisionIsGone(t *testing.T) {
+	namespace := newNamespace(t)
+	waitingRollout(t, namespace, nil)
+	call, decision := waitsForAnAnswer(t, namespace)
+	if err := admin.Delete(t.Context(), decision); err != nil {
+		t.Fatal(err)
+	}
+	call.wait(t)
+	call.says(t, 1, "", fmt.Sprintf("error: decision %s was deleted before anything came of it: is Rollout %s/checkout there still?\n", decision.Name, namespace))
+}
+
+func TestDecide_SaysThatADecisionStandsWhenItIsInterrupted(t *testing.T) {
+	namespace := newNamespace(t)
+	waitingRollout(t, namespace, nil)
+	call, decision := waitsForAnAnswer(t, namespace)
+	call.stop()
+	call.wait(t)
+	if said := call.errOut.String(); call.code != 130 || !strings.Contains(said, "decision "+decision.Name+" is made all the same") {
+		t.Errorf("it ends with %d, and says %s", call.code, said)
+	}
+}
