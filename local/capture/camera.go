@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/weighlock/weighlock/local/address"
 	"github.com/weighlock/weighlock/local/load"
 	"github.com/weighlock/weighlock/local/observe"
@@ -23,9 +25,8 @@ import (
 )
 
 const (
-	// timeout bounds each wait, poll is how often it is looked.
+	// timeout bounds each wait.
 	timeout = 3 * time.Minute
-	poll    = 200 * time.Millisecond
 	// rate is that of users' requests per second.
 	rate = 200
 	// paint is how long a page may take to be painted.
@@ -42,8 +43,7 @@ type camera struct {
 	repository *shop.Repository
 }
 
-// run takes two versions live, the first by an approval in Slack and the second
-// to an end by a person.
+// run takes the pictures while users send requests.
 func (c *camera) run(ctx context.Context) error {
 	if err := c.open(ctx); err != nil {
 		return err
@@ -52,9 +52,19 @@ func (c *camera) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() { _ = generator.Run(ctx) }()
+	group, ctx := errgroup.WithContext(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	group.Go(func() error { return generator.Run(ctx) })
+	group.Go(func() error {
+		defer stop()
+		return c.take(ctx)
+	})
+	return group.Wait()
+}
+
+// take takes two versions live, the first by an approval in Slack and the second
+// to an end by a person.
+func (c *camera) take(ctx context.Context) error {
 	if err := c.release(ctx, "2"); err != nil {
 		return err
 	}
@@ -142,19 +152,25 @@ func (c *camera) click(ctx context.Context, button string, by slack.Member) erro
 		return err
 	}
 	for _, m := range slices.Backward(state.Messages) {
-		done, err := chat.Click(ctx, slack.Click{Message: m.TS, Action: button, User: by.ID})
-		if err == nil {
-			_, _ = fmt.Fprintf(c.say, "%s clicks %s: %+v\n", by.Name, button, done)
-			return nil
+		if !m.HasButton(button) {
+			continue
 		}
+		done, err := chat.Click(ctx, slack.Click{Message: m.TS, Action: button, User: by.ID})
+		if err == nil && done.Problem != "" {
+			err = errors.New(done.Problem)
+		}
+		if err != nil {
+			return fmt.Errorf("click %s: %w", button, err)
+		}
+		return nil
 	}
 	return fmt.Errorf("no message has the button %s", button)
 }
 
 // terminal takes a picture of what the plugin says to a person.
 func (c *camera) terminal(ctx context.Context, name string, columns int, person string, arguments ...string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(c.stack.Bin, "kubectl"), append(append([]string{"weighlock"}, arguments...), "--namespace="+address.ShopNamespace, "--color=always")...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.stack.Of[person], "PATH="+c.stack.Bin+":"+os.Getenv("PATH"), "TERM=xterm-256color")
+	cmd := c.stack.Kubectl(ctx, person, slices.Concat([]string{"weighlock"}, arguments, []string{"--namespace=" + address.ShopNamespace, "--color=always"})...)
+	cmd.Env = append(cmd.Env, "TERM=xterm-256color")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	// A refusal is a picture too.
@@ -208,16 +224,19 @@ func (c *camera) write(name string, content []byte) error {
 
 // until waits until the Rollout is as it should be.
 func (c *camera) until(ctx context.Context, what string, is func(*observe.Rollout) bool) error {
-	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); {
-		view, err := c.observer.Look(ctx)
-		if err == nil && view.Rollout != nil && is(view.Rollout) {
-			return nil
+	_, err := c.observer.Until(ctx, timeout, func(view observe.View) error {
+		if view.Rollout == nil {
+			return errors.New("there is no Rollout")
 		}
-		if err := pause(ctx, poll); err != nil {
-			return err
+		if !is(view.Rollout) {
+			return fmt.Errorf("it is %s, waiting for %s", view.Rollout.Status.State, view.Rollout.Status.WaitingFor)
 		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for %s: %w", what, err)
 	}
-	return fmt.Errorf("waited in vain for %s", what)
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

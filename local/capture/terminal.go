@@ -15,7 +15,7 @@ const (
 	margin      = 16
 	fontSize    = 14
 	// narrow and wide are terminals, by their columns: lines go on below.
-	narrow, wide = 120, 180
+	narrow, wide = 120, 190
 )
 
 // style is a mark of a terminal's, such as a colour.

@@ -64,8 +64,9 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	stats := d.load.Stats()
 	d.screen.say(results.summary(stats, d.rate))
-	d.screen.say(d.history(ctx) + next)
-	if err := results.judge(stats, d.rate); err != nil {
+	history, err := d.history(ctx)
+	d.screen.say(history + next)
+	if err := errors.Join(results.judge(stats, d.rate), err); err != nil {
 		d.tellLogs()
 		return err
 	}

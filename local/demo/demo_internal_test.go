@@ -2,6 +2,9 @@ package demo
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +61,50 @@ func TestJudge_AcceptsOnlyFailuresOfTheBadVersion(t *testing.T) {
 				t.Errorf("it says %v, want %q", err, c.says)
 			}
 		})
+	}
+}
+
+func TestTells_WantsAPluginThatWorksAndTellsOfBothVersions(t *testing.T) {
+	t.Parallel()
+	const whole = "2ns7dlms47  first seen  serves\nmpq7g6qxkh  first seen  rolled back  5% errors"
+	for output, want := range map[string]string{
+		whole:                                   "",
+		strings.Replace(whole, "serves", "", 1): `"serves"`,
+		strings.Replace(whole, "rolled back", "failed", 1): `"rolled back"`,
+	} {
+		err := tells("kubectl weighlock history", output, nil)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("of %q it says %v, want %s", output, err, want)
+		}
+	}
+	if err := tells("kubectl weighlock history", whole, errors.New("exit status 1")); err == nil || !strings.Contains(err.Error(), "exit status 1") {
+		t.Errorf("of a plugin that fails it says %v", err)
+	}
+}
+
+func TestKeep_ForgetsTheLogsOfDemosLongAgo(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	logs := t.TempDir()
+	if err := os.WriteFile(filepath.Join(logs, "envoy.log"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var kept [3]string
+	for i := range kept {
+		folder, err := keep(logs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept[i] = folder
+		if then := time.Now().Add(-25 * time.Hour); i == 0 {
+			if err := os.Chtimes(folder, then, then); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i, folder := range kept {
+		if _, err := os.Stat(filepath.Join(folder, "envoy.log")); (err == nil) != (i > 0) {
+			t.Errorf("of folder %d, where the first is of yesterday: %v", i, err)
+		}
 	}
 }
 

@@ -3,9 +3,6 @@ package demo
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -26,17 +23,31 @@ A step that asks a person, to be answered on a page that stands in for Slack or 
 kubectl weighlock approve: make local ARGS='--example ` + up.Approval + `'
 `
 
-// history is what kubectl's plugin tells of the rollouts that were.
-func (d *demo) history(ctx context.Context) string {
+// mustTell are the words that the history of the demo's rollouts has: the good
+// version is what runs, and the bad one was tried.
+var mustTell = []string{"serves", "rolled back"}
+
+// history is what kubectl's plugin tells of the rollouts that were. The text is
+// for a reader also where it is not as it should be.
+func (d *demo) history(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, pluginTimeout)
 	defer cancel()
 	arguments := []string{"weighlock", "history", shop.Name, "--namespace=" + address.ShopNamespace}
-	cmd := exec.CommandContext(ctx, filepath.Join(d.stack.Bin, "kubectl"), arguments...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+d.stack.Kubeconfig, "PATH="+d.stack.Bin+":"+os.Getenv("PATH"))
-	output, err := cmd.CombinedOutput()
-	text := fmt.Sprintf("kubectl %s:\n%s", strings.Join(arguments, " "), output)
+	output, err := d.stack.Kubectl(ctx, "", arguments...).CombinedOutput()
+	command := "kubectl " + strings.Join(arguments, " ")
+	text := strings.ReplaceAll(strings.TrimSpace(command+":\n"+string(output)), "\n", "\n  ")
+	return "\n" + text + "\n\n", tells(command, string(output), err)
+}
+
+// tells says what is wrong with what the plugin told.
+func tells(command, output string, err error) error {
 	if err != nil {
-		text += err.Error() + "\n"
+		return fmt.Errorf("%s: %w", command, err)
 	}
-	return "\n" + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ") + "\n\n"
+	for _, words := range mustTell {
+		if !strings.Contains(output, words) {
+			return fmt.Errorf("%s doesn't tell of what %q", command, words)
+		}
+	}
+	return nil
 }

@@ -17,6 +17,13 @@ import (
 // bytes.
 const logEnd = 4000
 
+const (
+	// logsPrefix begins the names of folders with the logs of demos that failed,
+	// which are kept for so long.
+	logsPrefix = "weighlock-demo-logs-"
+	logsLife   = 24 * time.Hour
+)
+
 // until shows the table until a view is as it should be. Views that can't be
 // had are only an error when time is over.
 func (d *demo) until(ctx context.Context, what string, timeout time.Duration, done func(observe.View) (bool, error)) error {
@@ -113,7 +120,8 @@ func (d *demo) tellLogs() {
 
 // keep copies the logs out of a folder that goes with the stack.
 func keep(logs string) (string, error) {
-	folder, err := os.MkdirTemp("", "weighlock-demo-logs-")
+	forget(os.TempDir())
+	folder, err := os.MkdirTemp("", logsPrefix)
 	if err != nil {
 		return "", fmt.Errorf("make a folder for the logs: %w", err)
 	}
@@ -121,6 +129,17 @@ func keep(logs string) (string, error) {
 		return "", fmt.Errorf("copy the logs: %w", err)
 	}
 	return folder, nil
+}
+
+// forget removes what was kept of demos long ago. It does not matter if it can't:
+// that may be another user's.
+func forget(parent string) {
+	found, _ := filepath.Glob(filepath.Join(parent, logsPrefix+"*"))
+	for _, folder := range found {
+		if info, err := os.Stat(folder); err == nil && time.Since(info.ModTime()) > logsLife {
+			_ = os.RemoveAll(folder)
+		}
+	}
 }
 
 // weighlockLog is the end of Weighlock's log.

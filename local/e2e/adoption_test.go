@@ -19,7 +19,7 @@ func TestRollout_AdoptsAndLeavesAWorkloadWithoutRestartingAPod(t *testing.T) {
 	example := r.files(shop.Version{Name: "1"})
 	r.mustApply(example["shop.yaml"])
 	r.served("1")
-	r.until("all pods to be ready", 30*time.Second, func(observe.View) error { return r.ready(3) })
+	r.until("all pods to be ready", func(observe.View) error { return r.ready(3) })
 	before := r.pods()
 	stop := r.load(100)
 
@@ -30,7 +30,7 @@ func TestRollout_AdoptsAndLeavesAWorkloadWithoutRestartingAPod(t *testing.T) {
 	if err := r.observer.Client.Resource(observe.Rollouts).Namespace(r.namespace).Delete(t.Context(), shop.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	r.until("the Rollout and its route to be gone", 60*time.Second, func(v observe.View) error {
+	r.until("the Rollout and its route to be gone", func(v observe.View) error {
 		if v.Rollout != nil || v.Progress != nil {
 			return errors.New("they are not")
 		}
@@ -81,7 +81,7 @@ func TestRollout_LeavesARejectedVersionPausedWhenDeleted(t *testing.T) {
 	if _, err := r.repository.Remove(t.Context(), "rollout.yaml", "Without Weighlock"); err != nil {
 		t.Fatal(err)
 	}
-	r.until("the Rollout to be gone", 60*time.Second, func(v observe.View) error {
+	r.until("the Rollout to be gone", func(v observe.View) error {
 		if v.Rollout != nil {
 			return errors.New("it is not")
 		}

@@ -72,7 +72,7 @@ func try(t *testing.T, example string, follow func(*tried)) *tried {
 func (run *tried) sized(step string, replicas int32) {
 	run.t.Helper()
 	run.inStep(step)
-	run.until(fmt.Sprintf("the candidate to have %d pods in step %s", replicas, step), 60*time.Second, func(v observe.View) error {
+	run.until(fmt.Sprintf("the candidate to have %d pods in step %s", replicas, step), func(v observe.View) error {
 		if v.Rollout.Status.Step == nil || v.Rollout.Status.Step.Name != step {
 			run.t.Fatalf("step %s was left with %+v", step, run.last.Rollout.Status.Candidate)
 		}
@@ -86,7 +86,7 @@ func (run *tried) sized(step string, replicas int32) {
 // weighs waits until the verdict tells of these metrics, and no others.
 func (run *tried) weighs(metrics ...string) {
 	run.t.Helper()
-	run.until("the verdict to tell of each metric", 60*time.Second, func(v observe.View) error {
+	run.until("the verdict to tell of each metric", func(v observe.View) error {
 		if v.Rollout.Status.Verdict == nil {
 			return errors.New("there is no verdict")
 		}
@@ -125,7 +125,7 @@ func TestExample_CanaryGivesTheSharesThatItsStepsSay(t *testing.T) {
 	if len(after) != 3 {
 		t.Errorf("the workload has %d pods, want 3", len(after))
 	}
-	run.until("Ready to be true of what was asked for", 30*time.Second, func(v observe.View) error {
+	run.until("Ready to be true of what was asked for", func(v observe.View) error {
 		ready := observe.Find(v.Rollout.Status.Conditions, "Ready")
 		if ready == nil || ready.Status != "True" || v.Rollout.Status.ObservedGeneration != v.Rollout.Metadata.Generation {
 			return fmt.Errorf("it is %+v", ready)

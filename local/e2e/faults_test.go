@@ -143,7 +143,7 @@ func TestFault_NothingIsLostOrMisledWithoutAControlPlane(t *testing.T) {
 func TestFault_TheTrafficIsHeldWithoutPrometheus(t *testing.T) {
 	f := underFault(t, "without-prometheus", shop.Canary, "a-tenth")
 	f.restart(prometheus.Name, func() {
-		f.until("the Rollout to say that metrics are away", 30*time.Second, func(v observe.View) error {
+		f.until("the Rollout to say that metrics are away", func(v observe.View) error {
 			if v.Rollout.Status.Verdict != nil && v.Rollout.Status.Verdict.Outcome == "Fail" {
 				t.Fatalf("an outage became a verdict: %+v", v.Rollout.Status.Verdict)
 			}
@@ -201,7 +201,7 @@ func TestFault_NothingIsLostOrRepeatedWithoutWeighlock(t *testing.T) {
 	f.inStep("a-quarter")
 	before := f.last.Progress.WrittenAt
 	pid := killWeighlock(t)
-	f.until("another Weighlock to go on", 120*time.Second, func(v observe.View) error {
+	f.until("another Weighlock to go on", func(v observe.View) error {
 		if v.Progress == nil || !v.Progress.WrittenAt.After(before) {
 			return errors.New("nothing was written since")
 		}

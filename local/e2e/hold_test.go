@@ -61,7 +61,7 @@ func (r *rig) running() map[types.UID]int32 {
 	}
 	r.follow()
 	r.served("1")
-	r.until("all pods to be ready", 60*time.Second, func(observe.View) error { return r.ready(3) })
+	r.until("all pods to be ready", func(observe.View) error { return r.ready(3) })
 	return r.pods()
 }
 
@@ -69,7 +69,7 @@ func (r *rig) running() map[types.UID]int32 {
 // always is.
 func (r *rig) alwaysHeld() {
 	r.t.Helper()
-	r.until("the workload to be held for good", 60*time.Second, func(v observe.View) error {
+	r.until("the workload to be held for good", func(v observe.View) error {
 		if v.Rollout == nil || v.Rollout.Status.Hold != "Always" {
 			return errors.New("the status does not say so")
 		}
@@ -118,7 +118,7 @@ func (r *rig) withoutPolicy() {
 func (r *rig) policyBack(ctx context.Context) {
 	r.t.Helper()
 	client := r.cluster.AppsV1().Deployments(r.namespace)
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		deployment, err := client.Get(ctx, shop.Name, metav1.GetOptions{})
 		if err != nil {
 			continue

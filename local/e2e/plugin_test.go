@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,7 +21,7 @@ const (
 	reached        = 0
 	failed         = 1
 	wrongUsage     = 2
-	setBack        = 3
+	wasRolledBack  = 3
 	waitsForPerson = 4
 	tooLate        = 5
 )
@@ -36,8 +35,8 @@ type said struct {
 // kubectl runs the stack's kubectl, in the rig's namespace, as a person.
 func (r *rig) kubectl(person string, arguments ...string) said {
 	r.t.Helper()
-	cmd := exec.CommandContext(r.t.Context(), filepath.Join(running.Bin, "kubectl"), arguments...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+running.Of[person], "PATH="+running.Bin+":"+os.Getenv("PATH"), "HOME="+r.home, "TERM=dumb")
+	cmd := running.Kubectl(r.t.Context(), person, arguments...)
+	cmd.Env = append(cmd.Env, "HOME="+r.home, "TERM=dumb")
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems
 	err := cmd.Run()
@@ -89,7 +88,7 @@ func (r *rig) grant() {
 // state waits until the Rollout is in one.
 func (r *rig) state(want string) {
 	r.t.Helper()
-	r.until("the state "+want, 60*time.Second, func(v observe.View) error {
+	r.until("the state "+want, func(v observe.View) error {
 		if v.Rollout == nil || v.Rollout.Status.State != want {
 			return errors.New("it is another")
 		}
@@ -100,12 +99,12 @@ func (r *rig) state(want string) {
 func TestApproval_IsGivenByWhoMayAndByNobodyElse(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "approval")
-	r.example = "approval"
+	r.example, r.edit = "approval", shorter
 	r.grant()
 	r.open()
 	stop := r.load(100)
 	commit := r.commit(shop.Version{Name: "2"})
-	r.says(reached, []string{"waits for approval"}, stack.Alice, "status", "shop", "--for=approval", "--commit="+commit, "--timeout=120s")
+	r.says(reached, []string{"waits for approval"}, stack.Alice, "status", "shop", "--for=approval", "--commit="+commit, "--timeout="+patience.String())
 
 	r.says(failed, []string{
 		`user "dana" may not approve Rollout "shop" in namespace "approval"`, `the verb "approve" on rollouts.weighlock.dev`,
@@ -116,7 +115,7 @@ func TestApproval_IsGivenByWhoMayAndByNobodyElse(t *testing.T) {
 		t.Errorf("there are decisions: %+v", got)
 	}
 	// When the numbers have said yes, only a person is waited for.
-	r.says(waitsForPerson, nil, stack.Bob, "status", "shop", "--for=promoted", "--commit="+commit, "--timeout=120s")
+	r.says(waitsForPerson, nil, stack.Bob, "status", "shop", "--for=promoted", "--commit="+commit, "--timeout="+patience.String())
 	if got, _ := r.last.Share(candidate(r.atStep(0.25))); got != 0.25 {
 		t.Errorf("while it waits the candidate gets %v", got)
 	}
@@ -140,6 +139,7 @@ func TestApproval_IsGivenByWhoMayAndByNobodyElse(t *testing.T) {
 func TestPlugin_SteersARollout(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "steered")
+	r.edit = shorter
 	r.grant()
 	r.open()
 	stop := r.load(100)
@@ -155,17 +155,17 @@ func TestPlugin_SteersARollout(t *testing.T) {
 	r.says(reached, nil, stack.Bob, "resume", "shop")
 	r.says(reached, []string{"--version=1", "--version=2"}, stack.Bob, "diff", "shop")
 	r.says(reached, nil, stack.Bob, "promote", "shop", "--reason=in a hurry")
-	r.says(reached, nil, stack.Bob, "status", "shop", "--for=step=a-quarter", "--timeout=60s")
+	r.says(reached, nil, stack.Bob, "status", "shop", "--for=step=a-quarter", "--timeout="+patience.String())
 	r.says(reached, nil, stack.Alice, "abort", "shop", "--reason=wrong totals")
 	view := r.rolledBack()
 	if want := "aborted by alice through kubectl: wrong totals"; !strings.Contains(view.Progress.Reason, want) {
 		t.Errorf("it was rolled back because %q, want %q", view.Progress.Reason, want)
 	}
-	r.says(setBack, []string{"wrong totals"}, stack.Alice, "status", "shop", "--for=promoted", "--commit="+commit, "--timeout=30s")
+	r.says(wasRolledBack, []string{"wrong totals"}, stack.Alice, "status", "shop", "--for=promoted", "--commit="+commit, "--timeout="+patience.String())
 	r.says(reached, nil, stack.Alice, "retry", "shop")
 	r.inStep("a-tenth")
 	r.says(reached, nil, stack.Alice, "promote", "shop", "--full")
-	r.says(reached, nil, stack.Alice, "status", "shop", "--for=healthy", "--commit="+commit, "--timeout=120s")
+	r.says(reached, nil, stack.Alice, "status", "shop", "--for=healthy", "--commit="+commit, "--timeout="+patience.String())
 	r.promoted(commit)
 	unharmed(t, stop())
 

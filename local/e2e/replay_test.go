@@ -103,7 +103,7 @@ func (r *rig) allWeighed() weighed {
 	r.t.Helper()
 	var last weighed
 	since := time.Now()
-	r.until("all to be weighed that there is", 60*time.Second, func(observe.View) error {
+	r.until("all to be weighed that there is", func(observe.View) error {
 		now, err := r.weighed()
 		if err != nil {
 			return err
@@ -124,7 +124,7 @@ func (r *rig) allWeighed() weighed {
 // one before had come to.
 func (r *rig) weighsAlike(before weighed) {
 	r.t.Helper()
-	r.until("another Weighlock to have weighed as much", 120*time.Second, func(observe.View) error {
+	r.until("another Weighlock to have weighed as much", func(observe.View) error {
 		now, err := r.weighed()
 		if err != nil {
 			return err
@@ -142,7 +142,7 @@ func (r *rig) weighsAlike(before weighed) {
 
 // longSecondStep is shorter but for the canary's second step, which lasts as
 // long as all that is tried in it.
-var longSecondStep = edited("weight: 25\n    hold: 5s", "weight: 25\n    hold: 75s", "abortDelay: 5s", "abortDelay: 2s")
+var longSecondStep = edited("weight: 25\n    hold: 5s", "weight: 25\n    hold: 50s", "abortDelay: 5s", "abortDelay: 2s")
 
 // It ends Weighlock, which all tests share, so it runs alone. Nothing is scraped
 // meanwhile, so that there is nothing new to weigh.
@@ -194,7 +194,7 @@ func TestReplay_ComesToTheSameVerdictAtTheSameBlock(t *testing.T) {
 // against waits until something speaks against the candidate.
 func (r *rig) against() {
 	r.t.Helper()
-	r.until("something to speak against it", 60*time.Second, func(observe.View) error {
+	r.until("something to speak against it", func(observe.View) error {
 		now, err := r.weighed()
 		if err == nil && (now.Blocks < 2 || now.Evidence < 1.5) {
 			err = fmt.Errorf("%d blocks come to %v", now.Blocks, now.Evidence)

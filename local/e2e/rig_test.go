@@ -33,6 +33,10 @@ var running *stack.Stack
 // -parallel says otherwise: each sends up to 200 requests a second.
 const atATime = 4
 
+// lease is shorter than the default: tests that kill Weighlock wait until it is
+// over. The API server, which is ended too, must be back well before.
+const lease = 12 * time.Second
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	given := false
@@ -41,7 +45,8 @@ func TestMain(m *testing.M) {
 		// Most of a test's time is spent in waiting for steps to be over.
 		_ = flag.Set("test.parallel", strconv.Itoa(atATime))
 	}
-	err := stack.Run(context.Background(), stack.Options{OtherProgram: true, Webhook: "http://" + hooks + "/events"}, func(_ context.Context, s *stack.Stack) error {
+	options := stack.Options{OtherProgram: true, Webhook: "http://" + hooks + "/events", Lease: lease}
+	err := stack.Run(context.Background(), options, func(_ context.Context, s *stack.Stack) error {
 		running = s
 		if err := told.listen(); err != nil {
 			return err
@@ -201,31 +206,30 @@ func (r *rig) mustApply(manifest string) {
 	}
 }
 
+// patience is how long anything is waited for: more than it takes on any machine
+// where it happens at all.
+const patience = 5 * time.Minute
+
 // until waits until a view is as it should be, which is when check says nil.
-func (r *rig) until(what string, timeout time.Duration, check func(observe.View) error) observe.View {
+func (r *rig) until(what string, check func(observe.View) error) observe.View {
 	r.t.Helper()
-	var err error
-	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		var view observe.View
-		if view, err = r.observer.Look(r.t.Context()); err != nil {
-			continue
-		}
+	view, err := r.observer.Until(r.t.Context(), patience, func(view observe.View) error {
 		r.last = view
 		if r.watched != nil {
 			r.watched(view)
 		}
-		if err = check(view); err == nil {
-			return view
-		}
+		return check(view)
+	})
+	if err != nil {
+		r.t.Fatalf("waited for %s: %v", what, err)
 	}
-	r.t.Fatalf("waited %s for %s: %v", timeout, what, err)
-	return observe.View{}
+	return view
 }
 
 // idle waits until the shop is adopted and nothing is under way.
 func (r *rig) idle() observe.View {
 	r.t.Helper()
-	return r.until("the shop to be adopted and idle", 120*time.Second, func(v observe.View) error {
+	return r.until("the shop to be adopted and idle", func(v observe.View) error {
 		if v.Rollout == nil || v.Rollout.Status.State != "Idle" || v.Progress == nil || len(v.Copies) > 0 {
 			return errors.New("it is not")
 		}
@@ -239,7 +243,7 @@ func (r *rig) idle() observe.View {
 // atStep waits until Envoy sends the candidate a share of the requests.
 func (r *rig) atStep(share float64) observe.View {
 	r.t.Helper()
-	return r.until(fmt.Sprintf("the candidate to get %.0f%%", share*100), 120*time.Second, func(v observe.View) error {
+	return r.until(fmt.Sprintf("the candidate to get %.0f%%", share*100), func(v observe.View) error {
 		if v.Progress == nil || v.Progress.Phase != observe.PhaseStep {
 			return errors.New("no step is under way")
 		}
@@ -253,7 +257,7 @@ func (r *rig) atStep(share float64) observe.View {
 // inStep waits until the Rollout is in a step.
 func (r *rig) inStep(name string) {
 	r.t.Helper()
-	r.until("step "+name, 180*time.Second, func(v observe.View) error {
+	r.until("step "+name, func(v observe.View) error {
 		if v.Rollout == nil || v.Progress == nil {
 			return errors.New("there is no Rollout, or no route")
 		}
@@ -273,7 +277,7 @@ func candidate(v observe.View) string { return shop.Name + "-" + v.Progress.Cand
 // promoted waits until a commit is the incumbent and its copy is gone.
 func (r *rig) promoted(commit string) observe.View {
 	r.t.Helper()
-	return r.until("the commit to be promoted", 300*time.Second, func(v observe.View) error {
+	return r.until("the commit to be promoted", func(v observe.View) error {
 		if v.Rollout == nil || v.Progress == nil {
 			return errors.New("there is no Rollout, or no route")
 		}
@@ -291,7 +295,7 @@ func (r *rig) promoted(commit string) observe.View {
 // rolledBack waits until the candidate was rolled back and its copy is gone.
 func (r *rig) rolledBack() observe.View {
 	r.t.Helper()
-	return r.until("the candidate to be rolled back", 180*time.Second, func(v observe.View) error {
+	return r.until("the candidate to be rolled back", func(v observe.View) error {
 		if v.Progress == nil || v.Progress.Phase != observe.PhaseRolledBack {
 			return errors.New("it was not")
 		}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/weighlock/weighlock/local/address"
 	"github.com/weighlock/weighlock/local/load"
@@ -72,13 +71,13 @@ func (r *rig) thread(v observe.View) (slack.Seen, []slack.Seen, bool) {
 func (r *rig) prompt() slack.Seen {
 	r.t.Helper()
 	var found slack.Seen
-	r.until("Slack to ask for an approval", 120*time.Second, func(v observe.View) error {
+	r.until("Slack to ask for an approval", func(v observe.View) error {
 		_, replies, ok := r.thread(v)
 		if !ok {
 			return errors.New("there is no thread")
 		}
 		for _, m := range replies {
-			if hasButton(m, "Approve") {
+			if m.HasButton("Approve") {
 				found = m
 				return nil
 			}
@@ -86,12 +85,6 @@ func (r *rig) prompt() slack.Seen {
 		return errors.New("there is no button")
 	})
 	return found
-}
-
-// hasButton says whether a message has one that says that.
-func hasButton(m slack.Seen, says string) bool {
-	text, _ := json.Marshal(m.Blocks)
-	return strings.Contains(string(text), `"type":"button"`) && strings.Contains(string(text), `"text":"`+says+`"`)
 }
 
 // words are all that a message says.
@@ -128,7 +121,7 @@ func (r *rig) concluded(word string, below ...string) (slack.Seen, []slack.Seen)
 	r.t.Helper()
 	var root slack.Seen
 	var replies []slack.Seen
-	r.until("Slack to say how it ended", 120*time.Second, func(v observe.View) error {
+	r.until("Slack to say how it ended", func(v observe.View) error {
 		var ok bool
 		if root, replies, ok = r.thread(v); !ok {
 			return errors.New("there is no thread")
@@ -166,7 +159,7 @@ func (r *rig) tellChannel() {
 // asks runs the example with an approval to where it asks.
 func (r *rig) asks() (users *users, commit string) {
 	r.t.Helper()
-	r.example = "approval"
+	r.example, r.edit = "approval", shorter
 	r.tellChannel()
 	r.grant()
 	r.open()
@@ -174,21 +167,21 @@ func (r *rig) asks() (users *users, commit string) {
 	return users, r.commit(shop.Version{Name: "2"})
 }
 
-// tells fails the test unless Slack told only one member something.
+// tells waits until the last thing that Slack told only one member says something.
 func (r *rig) tells(member slack.Member, part string) {
 	r.t.Helper()
-	var last string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	r.until(fmt.Sprintf("Slack to tell %s %q", member.Name, part), func(observe.View) error {
+		var last string
 		for _, m := range r.channel().Messages {
 			if m.OnlyFor == member.ID {
 				last = words(m)
 			}
 		}
-		if strings.Contains(last, part) {
-			return
+		if !strings.Contains(last, part) {
+			return fmt.Errorf("the last it told is %q", last)
 		}
-	}
-	r.t.Errorf("%s is told %q, want %q in it", member.Name, last, part)
+		return nil
+	})
 }
 
 func TestSlack_ApprovesByASignedClickOfWhoMay(t *testing.T) {
@@ -211,7 +204,7 @@ func TestSlack_ApprovesByASignedClickOfWhoMay(t *testing.T) {
 	if err != nil || d.Problem != "" {
 		t.Errorf("a click of who may not: %+v, %v", d, err)
 	}
-	r.tells(slack.Dana, "not")
+	r.tells(slack.Dana, "You may not approve")
 	if got := r.decided(); len(got) != 0 {
 		t.Fatalf("there are decisions: %+v", got)
 	}
@@ -241,7 +234,7 @@ func TestSlack_ApprovesByASignedClickOfWhoMay(t *testing.T) {
 	_, replies := r.concluded("promoted", "step 2/3", "step 3/3")
 	r.once()
 	for _, m := range replies {
-		if hasButton(m, "Approve") || hasButton(m, abort) {
+		if m.HasButton("Approve") || m.HasButton(abort) {
 			t.Errorf("buttons are left: %s", words(m))
 		}
 	}
@@ -260,7 +253,7 @@ func TestSlack_AbortsForAReasonThatIsAskedFor(t *testing.T) {
 		t.Fatalf("the click: %+v, %v", d, err)
 	}
 	var modal slack.View
-	r.until("a modal to ask for the reason", 10*time.Second, func(observe.View) error {
+	r.until("a modal to ask for the reason", func(observe.View) error {
 		views := r.channel().Views
 		i := slices.IndexFunc(views, func(v slack.View) bool { return v.User == slack.Carla.ID })
 		if i < 0 {
@@ -293,7 +286,7 @@ func TestSlack_BeingAwayKeepsNobodyFromApproving(t *testing.T) {
 	r.trouble(slack.Trouble{Mode: slack.Lost, Times: 1, Methods: []string{"chat.postMessage"}})
 	users, commit := r.asks()
 	var first slack.Seen
-	r.until("Slack to tell of the rollout", 60*time.Second, func(v observe.View) error {
+	r.until("Slack to tell of the rollout", func(v observe.View) error {
 		var ok bool
 		if first, _, ok = r.thread(v); !ok {
 			return errors.New("it doesn't")
@@ -301,7 +294,7 @@ func TestSlack_BeingAwayKeepsNobodyFromApproving(t *testing.T) {
 		return nil
 	})
 	r.trouble(slack.Trouble{Mode: slack.Down})
-	r.says(waitsForPerson, nil, stack.Bob, "status", "shop", "--for=promoted", "--commit="+commit, "--timeout=120s")
+	r.says(waitsForPerson, nil, stack.Bob, "status", "shop", "--for=promoted", "--commit="+commit, "--timeout="+patience.String())
 	pid := killWeighlock(t)
 	r.says(reached, nil, stack.Bob, "approve", "shop", "--reason=Slack is down", "--wait=false")
 	r.promoted(commit)
@@ -333,7 +326,7 @@ func TestSlack_TakesClicksByASocketWithoutANewStart(t *testing.T) {
 	t.Cleanup(func() { configure(context.WithoutCancel(t.Context()), running.Configuration()) })
 	configure(t.Context(), stack.SocketMode(running.Configuration()))
 	users, commit := r.asks()
-	r.until("Weighlock to open a socket", 60*time.Second, func(observe.View) error {
+	r.until("Weighlock to open a socket", func(observe.View) error {
 		if r.channel().Sockets == 0 {
 			return errors.New("there is none")
 		}

@@ -14,7 +14,7 @@ import (
 // stalled waits for the one condition that says what is wrong.
 func (r *rig) stalled(says ...string) {
 	r.t.Helper()
-	r.until("Stalled to say what is wrong", 30*time.Second, func(v observe.View) error {
+	r.until("Stalled to say what is wrong", func(v observe.View) error {
 		if v.Rollout == nil {
 			return errors.New("there is no Rollout")
 		}
@@ -76,7 +76,7 @@ func TestGitSource_KeepsTheLastGoodStateWhenATreeIsBroken(t *testing.T) {
 	if _, err := r.repository.CommitFiles(t.Context(), broken, "Break it"); err != nil {
 		t.Fatal(err)
 	}
-	r.until("a condition that names the file", 30*time.Second, func(v observe.View) error {
+	r.until("a condition that names the file", func(v observe.View) error {
 		ready := observe.Find(v.Source.Status.Conditions, "Ready")
 		if ready == nil || ready.Status != "False" || !strings.Contains(ready.Message, "extra/settings.yaml") {
 			return fmt.Errorf("Ready is %+v", ready)

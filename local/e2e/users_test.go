@@ -14,8 +14,8 @@ import (
 	"github.com/weighlock/weighlock/local/shop"
 )
 
-// patience is how long users wait for an answer: slow is not lost.
-const patience = 60 * time.Second
+// answerTimeout is how long users wait for an answer: slow is not lost.
+const answerTimeout = 60 * time.Second
 
 // users send requests to the shop.
 type users struct {
@@ -28,7 +28,7 @@ type users struct {
 // users begin to send requests, to the rig's shop.
 func (r *rig) users(options load.Options) *users {
 	r.t.Helper()
-	options.URL, options.Timeout = r.url(), patience
+	options.URL, options.Timeout = r.url(), answerTimeout
 	generator, err := load.New(options)
 	if err != nil {
 		r.t.Fatal(err)
@@ -71,7 +71,7 @@ func (r *rig) servedAt(url, version string) {
 	r.t.Helper()
 	client := &http.Client{Timeout: 5 * time.Second}
 	var err error
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		var got string
 		if got, err = answer(r.t.Context(), client, url); err == nil && got == version {
 			return
@@ -84,7 +84,7 @@ func (r *rig) servedAt(url, version string) {
 func (r *rig) answered() {
 	r.t.Helper()
 	client := &http.Client{Timeout: time.Second}
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if _, err := answer(r.t.Context(), client, r.url()); err == nil {
 			return
 		}

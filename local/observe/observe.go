@@ -36,6 +36,8 @@ const (
 	progressAnnotation = "weighlock.dev/progress"
 	writtenAnnotation  = "weighlock.dev/written-at"
 	statusTimeout      = 2 * time.Second
+	// look is how often it is looked when something is waited for.
+	look = 100 * time.Millisecond
 )
 
 // Observer looks at one Rollout, the Service and GitSource of its name, and
@@ -105,6 +107,28 @@ func (o *Observer) Look(ctx context.Context) (View, error) {
 	}
 	view.Route, _ = report.Route(o.namespace, o.name, o.port)
 	return view, nil
+}
+
+// Until looks until a view is as it should be, which is when check says nil, and
+// returns that one. Views that can't be had are only an error when time is over.
+func (o *Observer) Until(ctx context.Context, timeout time.Duration, check func(View) error) (View, error) {
+	for deadline := time.Now().Add(timeout); ; {
+		view, err := o.Look(ctx)
+		if err == nil {
+			err = check(view)
+		}
+		if err == nil {
+			return view, nil
+		}
+		if time.Now().After(deadline) {
+			return View{}, fmt.Errorf("%s are over: %w", timeout, err)
+		}
+		select {
+		case <-ctx.Done():
+			return View{}, ctx.Err()
+		case <-time.After(look):
+		}
+	}
 }
 
 func (o *Observer) progress(ctx context.Context) (*Progress, error) {

@@ -15,20 +15,9 @@ import (
 const (
 	// maxCall bounds what is read of one call.
 	maxCall = 1 << 20
-	// maxCalls bounds how many calls are remembered.
-	maxCalls = 2000
 	// triggerLife is how long a trigger id may be used.
 	triggerLife = 3 * time.Second
 )
-
-// Call is one that the app made.
-type Call struct {
-	Method string    `json:"method"`
-	At     time.Time `json:"at"`
-	// Result is ok, Slack's word for what is wrong, or the trouble that the
-	// call met.
-	Result string `json:"result"`
-}
 
 // method answers one of the Web API's; it returns what is wrong in one word,
 // which a colon and more may follow.
@@ -38,16 +27,11 @@ type method func(w *Workspace, a arguments) (Object, string)
 // called with it.
 var methods = map[string]method{
 	"auth.test":             (*Workspace).authTest,
-	"bots.info":             (*Workspace).botInfo,
-	"users.info":            (*Workspace).userInfo,
 	"usergroups.users.list": (*Workspace).groupMembers,
 	"views.open":            (*Workspace).openView,
 	"chat.postMessage":      func(w *Workspace, a arguments) (Object, string) { return w.say(a, "") },
 	"chat.postEphemeral":    (*Workspace).tell,
 	"chat.update":           (*Workspace).change,
-	"chat.delete":           (*Workspace).remove,
-	"chat.getPermalink":     (*Workspace).permalink,
-	"conversations.info":    (*Workspace).channelInfo,
 	"conversations.history": (*Workspace).history,
 	"conversations.replies": (*Workspace).replies,
 	"apps.connections.open": (*Workspace).connect,
@@ -57,15 +41,12 @@ var methods = map[string]method{
 func (w *Workspace) serveAPI(reply http.ResponseWriter, request *http.Request) {
 	name := request.PathValue("method")
 	trouble := w.meet(name)
-	result := trouble.Mode
-	defer func() { w.remember(name, result) }()
 	if trouble.before(reply, request) {
 		return
 	}
 	a, err := read(request)
 	if err != nil {
-		result = "invalid_form_data"
-		answer(reply, Object{"ok": false, "error": result})
+		answer(reply, Object{"ok": false, "error": "invalid_form_data"})
 		return
 	}
 	out, problem := w.call(name, a)
@@ -73,13 +54,11 @@ func (w *Workspace) serveAPI(reply http.ResponseWriter, request *http.Request) {
 		return
 	}
 	if problem == tooFast {
-		result = problem
 		limited(reply, 1)
 		return
 	}
 	if problem != "" {
 		word, detail, _ := strings.Cut(problem, ": ")
-		result = problem
 		out = Object{"ok": false, "error": word}
 		if detail != "" {
 			out["response_metadata"] = Object{"messages": []string{"[ERROR] " + detail}}
@@ -88,9 +67,6 @@ func (w *Workspace) serveAPI(reply http.ResponseWriter, request *http.Request) {
 		return
 	}
 	out["ok"] = true
-	if result == "" {
-		result = "ok"
-	}
 	answer(reply, out)
 }
 
@@ -115,13 +91,6 @@ func (w *Workspace) call(name string, a arguments) (Object, string) {
 		return nil, "channel_not_found"
 	}
 	return do(w, a)
-}
-
-func (w *Workspace) remember(name, result string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.calls = append(w.calls, Call{Method: name, At: time.Now(), Result: result})
-	w.calls = w.calls[max(0, len(w.calls)-maxCalls):]
 }
 
 // answer answers with JSON. Slack says 200 whatever went wrong.
@@ -206,21 +175,6 @@ func (w *Workspace) authTest(arguments) (Object, string) {
 	return Object{"url": w.options.URL + "/", "team": TeamName, "team_id": Team, "user": "weighlock", "user_id": BotUser, "bot_id": Bot}, ""
 }
 
-func (w *Workspace) botInfo(arguments) (Object, string) {
-	return Object{"bot": Object{"id": Bot, "app_id": App, "user_id": BotUser, "name": "weighlock"}}, ""
-}
-
-func (w *Workspace) userInfo(a arguments) (Object, string) {
-	m, ok := member(a.text("user"))
-	if !ok {
-		return nil, "user_not_found"
-	}
-	return Object{"user": Object{
-		"id": m.ID, "team_id": Team, "name": m.Name, "real_name": m.Name, "is_bot": false,
-		"profile": Object{"display_name": m.Name, "real_name": m.Name, "email": m.Name + "@example.com", "team": Team},
-	}}, ""
-}
-
 func (w *Workspace) groupMembers(a arguments) (Object, string) {
 	if a.text("usergroup") != Releasers {
 		return nil, "no_such_subteam"
@@ -232,20 +186,6 @@ func (w *Workspace) groupMembers(a arguments) (Object, string) {
 		}
 	}
 	return Object{"users": users}, ""
-}
-
-func (w *Workspace) channelInfo(arguments) (Object, string) {
-	return Object{"channel": Object{"id": Channel, "name": ChannelName, "is_channel": true, "is_member": true}}, ""
-}
-
-func (w *Workspace) permalink(a arguments) (Object, string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ts := a.text("message_ts")
-	if w.find(ts) == nil {
-		return nil, "message_not_found"
-	}
-	return Object{"channel": Channel, "permalink": w.options.URL + "/#" + ts}, ""
 }
 
 // tell tells one member.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"io/fs"
 	"net/http"
-	"slices"
 )
 
 //go:embed page
@@ -20,8 +19,6 @@ type State struct {
 	Views    []View   `json:"views"`
 	Trouble  Trouble  `json:"trouble"`
 	Sockets  int      `json:"sockets"`
-	Calls    []Call   `json:"calls,omitempty"`
-	Sent     int      `json:"sent"`
 }
 
 // Seen is a message, with what only tests and the page are told of it.
@@ -35,7 +32,7 @@ type Seen struct {
 func (w *Workspace) State() State {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := State{Channel: ChannelName, Members: Members, Trouble: w.trouble, Sockets: w.sockets.count(), Calls: slices.Clone(w.calls), Sent: len(w.sent)}
+	s := State{Channel: ChannelName, Members: Members, Trouble: w.trouble, Sockets: w.sockets.count()}
 	for _, m := range w.messages {
 		s.Messages = append(s.Messages, Seen{Message: *m, OnlyFor: m.OnlyFor, Changes: m.Changes})
 	}
@@ -60,7 +57,6 @@ func (w *Workspace) control(mux *http.ServeMux) {
 	mux.HandleFunc("POST /control/click", doing(w.Click))
 	mux.HandleFunc("POST /control/submit", doing(w.Submit))
 	mux.HandleFunc("POST /control/replay", doing(func(ctx context.Context, _ struct{}) (Delivery, error) { return w.Replay(ctx) }))
-	mux.HandleFunc("POST /control/drop", doing(func(context.Context, struct{}) (Delivery, error) { w.sockets.drop(); return Delivery{}, nil }))
 	mux.HandleFunc("POST /control/trouble", doing(func(_ context.Context, t Trouble) (Delivery, error) { return Delivery{}, w.HaveTrouble(t) }))
 	page, err := fs.Sub(pages, "page")
 	if err != nil {

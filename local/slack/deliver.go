@@ -32,8 +32,6 @@ const (
 	deliveryTimeout = 3 * time.Second
 	// maxAnswer bounds what is read of its answer.
 	maxAnswer = 1 << 20
-	// maxSent bounds how many deliveries are remembered.
-	maxSent = 200
 	// oldBy is older than Slack's requests may be.
 	oldBy = 10 * time.Minute
 )
@@ -84,8 +82,7 @@ func (w *Workspace) deliver(ctx context.Context, payload []byte, forged string) 
 	sent := delivery{body: body, header: header}
 	if forged == "" {
 		w.mu.Lock()
-		w.sent = append(w.sent, sent)
-		w.sent = w.sent[max(0, len(w.sent)-maxSent):]
+		w.last = &sent
 		w.mu.Unlock()
 	}
 	return w.post(ctx, sent)
@@ -102,13 +99,12 @@ func sign(secret, timestamp string, body []byte) string {
 // Replay sends the last request of a member once more, as it was.
 func (w *Workspace) Replay(ctx context.Context) (Delivery, error) {
 	w.mu.Lock()
-	if len(w.sent) == 0 {
-		w.mu.Unlock()
+	last := w.last
+	w.mu.Unlock()
+	if last == nil {
 		return Delivery{}, errors.New("no request was sent yet")
 	}
-	last := w.sent[len(w.sent)-1]
-	w.mu.Unlock()
-	return w.post(ctx, last)
+	return w.post(ctx, *last)
 }
 
 func (w *Workspace) post(ctx context.Context, sent delivery) (Delivery, error) {

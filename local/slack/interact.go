@@ -110,6 +110,13 @@ func (w *Workspace) clicked(c Click) ([]byte, error) {
 	})
 }
 
+// HasButton says whether a message has a button of that action_id, or that says
+// that.
+func (m *Message) HasButton(action string) bool {
+	_, button := findButton(m.Blocks, action)
+	return button != nil
+}
+
 // findButton finds one by its action_id, or by what it says.
 func findButton(blocks []Object, action string) (block, button Object) {
 	for _, block := range blocks {
@@ -288,10 +295,7 @@ func (w *Workspace) settle(v *View, d Delivery) error {
 // serveAnswer takes what the app answers to a click.
 func (w *Workspace) serveAnswer(reply http.ResponseWriter, request *http.Request) {
 	trouble := w.meet("response_url")
-	result := "ok"
-	defer func() { w.remember("response_url", result) }()
 	if trouble.before(reply, request) {
-		result = trouble.Mode
 		return
 	}
 	body, err := io.ReadAll(io.LimitReader(request.Body, maxCall))
@@ -303,7 +307,6 @@ func (w *Workspace) serveAnswer(reply http.ResponseWriter, request *http.Request
 		err = w.answered(request.PathValue("id"), arguments{values: values})
 	}
 	if err != nil {
-		result = err.Error()
 		http.Error(reply, err.Error(), http.StatusNotFound)
 		return
 	}
@@ -327,8 +330,6 @@ func (w *Workspace) answered(name string, a arguments) error {
 	maps.Copy(given, a.values)
 	var problem string
 	switch {
-	case a.truth("delete_original"):
-		_, problem = w.remove(arguments{values: given})
 	case a.truth("replace_original") && m.OnlyFor == "":
 		_, problem = w.change(arguments{values: given})
 	default:

@@ -112,18 +112,6 @@ func (w *Workspace) change(a arguments) (Object, string) {
 	return Object{"channel": Channel, "ts": m.TS, "text": text, "message": m}, ""
 }
 
-// remove removes a message of the app's.
-func (w *Workspace) remove(a arguments) (Object, string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ts := a.text("ts")
-	if w.find(ts) == nil {
-		return nil, "message_not_found"
-	}
-	w.messages = slices.DeleteFunc(w.messages, func(m *Message) bool { return m.TS == ts })
-	return Object{"channel": Channel, "ts": ts}, ""
-}
-
 // content is what a message is to say.
 func content(a arguments) (string, []Object, string) {
 	text := a.text("text")

@@ -83,8 +83,8 @@ type Workspace struct {
 	answers  map[string]*answerURL
 	trouble  Trouble
 	allowed  bucket
-	calls    []Call
-	sent     []delivery
+	// last is the last request of a member that was sent, as it was.
+	last *delivery
 }
 
 // trigger is the right to open one modal, soon.

@@ -39,6 +39,15 @@ configMapGenerator:
   options: {disableNameSuffixHash: true}
 `
 
+// shortLease patches in how long a leader that is gone is taken to be there.
+const shortLease = `patches:
+- target: {kind: Deployment, name: ` + Deployment + `}
+  patch: |-
+    - {op: add, path: /spec/template/spec/containers/0/args/-, value: --leader-election-lease-duration=%s}
+    - {op: add, path: /spec/template/spec/containers/0/args/-, value: --leader-election-renew-deadline=%s}
+    - {op: add, path: /spec/template/spec/containers/0/args/-, value: --leader-election-retry-period=%s}
+`
+
 // namespaces are those that Slack is told of: each message there takes a second.
 const namespaces = `["` + address.ShopNamespace + `", "slack-*"]`
 
@@ -110,7 +119,11 @@ func (s *Stack) overlay() (string, error) {
 	if err != nil {
 		return failed(err)
 	}
-	for name, content := range map[string]string{"kustomization.yaml": fmt.Sprintf(kustomization, base, component), "config.yaml": s.Configuration()} {
+	text := fmt.Sprintf(kustomization, base, component)
+	if lease := s.handover.Lease; lease > 0 {
+		text += fmt.Sprintf(shortLease, lease, lease*3/4, lease/12)
+	}
+	for name, content := range map[string]string{"kustomization.yaml": text, "config.yaml": s.Configuration()} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
 			return failed(err)
 		}

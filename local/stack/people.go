@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -39,6 +40,18 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: %[1]s}]
 		return fmt.Errorf("give people their roles in %s: %w", namespace, err)
 	}
 	return nil
+}
+
+// Kubectl is the stack's kubectl, with its plugin, as one of Users calls it, or
+// an administrator, where none is named.
+func (s *Stack) Kubectl(ctx context.Context, user string, arguments ...string) *exec.Cmd {
+	kubeconfig := s.Kubeconfig
+	if user != "" {
+		kubeconfig = s.Of[user]
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, "kubectl"), arguments...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+s.Bin+":"+os.Getenv("PATH"))
+	return cmd
 }
 
 // bin makes a folder with kubectl and its plugin, by the names by which kubectl

@@ -52,6 +52,9 @@ type Options struct {
 	// RestartBase is the node's first back-off of a container that ends; the
 	// default is a kubelet's, 10 s.
 	RestartBase time.Duration
+	// Lease is how long a Weighlock that was killed is taken to be alive, after
+	// which another may act; 0 for Weighlock's own default.
+	Lease time.Duration
 	// Webhook is a URL inside that Weighlock tells of every event; empty for
 	// none.
 	Webhook string
@@ -113,6 +116,7 @@ type handover struct {
 	RestartBase      time.Duration  `json:"restartBase"`
 	ScrapeInterval   time.Duration  `json:"scrapeInterval"`
 	Webhook          string         `json:"webhook"`
+	Lease            time.Duration  `json:"lease"`
 
 	outside  map[string]string
 	progress io.Writer
@@ -128,6 +132,7 @@ func handoverOf(options Options, programs fetch.Programs, folder string) handove
 		RestartBase:      options.RestartBase,
 		ScrapeInterval:   options.ScrapeInterval,
 		Webhook:          options.Webhook,
+		Lease:            options.Lease,
 	}
 	if h.Kustomize == "" {
 		h.Kustomize = filepath.Join(h.Root, "kustomize", "overlays", "smi")

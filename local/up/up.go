@@ -142,9 +142,6 @@ const Approval = "approval"
 
 // follow says how to watch a rollout, and how people have their say.
 func follow(s *stack.Stack, example string) []string {
-	if s.Programs.Plugin == "" {
-		return nil
-	}
 	lines := []string{
 		"Watch it, and have your say (kubectl weighlock --help lists all that can be said):",
 		"",
