@@ -133,7 +133,7 @@ func (a *App) act(ctx context.Context, c click) {
 
 // whisper tells one member something, in the channel: in a thread it would not be seen by who clicked in the channel.
 func (a *App) whisper(ctx context.Context, c click, text string) {
-	text = memberNames.ReplaceAllString(said(notifier.Cut(text, mostText)), "<@$1>")
+	text = attributed(notifier.Cut(text, mostText))
 	err := a.call(ctx, "chat.postEphemeral", func(ctx context.Context, api *slackapi.Client) error {
 		_, err := api.PostEphemeralContext(ctx, c.Channel, c.user, slackapi.MsgOptionText(text, false))
 		return err

@@ -3,8 +3,10 @@ package slack
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	slackapi "github.com/slack-go/slack"
 
@@ -38,9 +40,36 @@ func code(text string) string {
 	return "`" + strings.ReplaceAll(escape(strings.Join(strings.Fields(text), " ")), "`", "'") + "`"
 }
 
-// said is what others wrote, without their markup, and in one line: else it could look like one of ours.
+// emoji are their names in a text, as Slack shows them as signs. They are in small letters.
+var emoji = regexp.MustCompile(`:([+-]1|100|1234|[\p{N}_+'-]*[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{N}_+'-]*):`)
+
+// said is what others wrote, without their markup and signs, and in one line: else it could look like one of ours.
 func said(text string) string {
-	return strings.NewReplacer("*", "∗", "_", "ˍ", "~", "∼", "`", "'").Replace(escape(strings.Join(strings.Fields(text), " ")))
+	text = emoji.ReplaceAllString(strings.Join(strings.Fields(text), " "), "∶$1∶")
+	return strings.NewReplacer("*", "∗", "_", "ˍ", "~", "∼", "`", "'").Replace(escape(text))
+}
+
+// saidIn is what others wrote, cut to a number of characters: what is escaped gets longer.
+func saidIn(most int, text string) string {
+	for n := most; ; n-- {
+		if cut := said(notifier.Cut(text, n)); utf8.RuneCountInString(cut) <= most {
+			return cut
+		}
+	}
+}
+
+// speaker is the first who is named in a sentence that tells of a decision: before anything that was said.
+var speaker = regexp.MustCompile(`\bby (?:` + memberPrefix + `([UW][A-Z0-9]{2,30})\b)?`)
+
+// attributed is what others wrote of a decision, with the name of the member who decided. Whoever else is named in it may be named
+// in what somebody gave as a reason, so that no name is made of that.
+func attributed(text string) string {
+	text = said(text)
+	at := speaker.FindStringSubmatchIndex(text)
+	if at == nil || at[2] < 0 {
+		return text
+	}
+	return text[:at[2]-len(memberPrefix)] + "<@" + text[at[2]:at[3]] + ">" + text[at[3]:]
 }
 
 func markdown(text string) *slackapi.TextBlockObject {
@@ -181,7 +210,7 @@ func facts(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) []*slackapi.TextB
 		fields = append(fields, field("Incumbent", code(status.Incumbent.Revision)))
 	}
 	if brought != nil && brought.Revision == thread.Revision && brought.Commit != "" {
-		text := code(shortCommit(brought.Commit))
+		text := code(notifier.ShortCommit(brought.Commit))
 		if brought.Author != "" {
 			text += " by " + said(brought.Author)
 		}
@@ -195,17 +224,6 @@ func facts(rollout *v1alpha1.Rollout, thread *v1alpha1.Thread) []*slackapi.TextB
 		fields = append(fields, field("Traffic", text))
 	}
 	return fields
-}
-
-// shortCommit cuts a commit's hash, which may stand behind a branch's name.
-func shortCommit(commit string) string {
-	branch, hash, found := strings.Cut(commit, ":")
-	if !found {
-		branch, hash = "", commit
-	} else {
-		branch += ":"
-	}
-	return branch + hash[:min(len(hash), 12)]
 }
 
 // evidence is what was measured, and what analysis says of it.

@@ -3,7 +3,6 @@ package slack
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 
 	slackapi "github.com/slack-go/slack"
@@ -89,8 +88,10 @@ func (s *sink) place(ctx context.Context, event notifier.Event) (place, error) {
 	return to, nil
 }
 
-// memberNames are members of Slack as decisions name them, in a text.
-var memberNames = regexp.MustCompile(`slack:([UW][A-Z0-9]+)`)
+// ofDecisions are the reasons of events that tell of a decision which was applied: in words of ours, up to who made it.
+var ofDecisions = []string{
+	v1alpha1.ReasonApproved, v1alpha1.ReasonPaused, v1alpha1.ReasonResumed, v1alpha1.ReasonHastened, v1alpha1.ReasonRetried, v1alpha1.ReasonRolledBack,
+}
 
 // line is an event as a message. In the channel itself it names what it is about.
 func line(event notifier.Event, alone bool) message {
@@ -102,7 +103,11 @@ func line(event notifier.Event, alone bool) message {
 	if alone {
 		text += "*" + said(event.Key()) + "* "
 	}
-	text += "*" + said(event.Reason) + "* " + memberNames.ReplaceAllString(said(event.Message), "<@$1>")
+	what := said(event.Message)
+	if event.Rollout != nil && slices.Contains(ofDecisions, event.Reason) {
+		what = attributed(event.Message)
+	}
+	text += "*" + said(event.Reason) + "* " + what
 	return message{
 		plain:  notifier.Cut(escape(event.Title()+": "+event.Message), mostPlain),
 		blocks: []slackapi.Block{section(text)},

@@ -226,14 +226,35 @@ func TestSink_TellsWhatHappenedToARolloutThatIsGone(t *testing.T) {
 	}
 }
 
-func TestSink_NamesMembersAsSlackDoesAndNobodyElse(t *testing.T) {
-	r := newRig(t)
-	r.becomes(inStep)
-	r.told(r.event("1", "Approved", "approved by slack:U0ALICE through slack: <!channel> *now*\n:thumbsup: forged"))
-	p := r.space.all()[1]
-	text := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(p.Blocks))
-	if !strings.Contains(text, "<@U0ALICE>") || strings.Contains(text, "<!") || strings.Contains(text, "*now*") || strings.Contains(text, `\n:thumbsup`) {
-		t.Errorf("the line is %s", text)
+func TestSink_NamesWhoDecidedAsSlackDoesAndNobodyElse(t *testing.T) {
+	const forged = ": <!channel> *now* :white_check_mark: :+1:\n:thumbsup: and by slack:U0BOSS through slack"
+	for name, try := range map[string]struct {
+		reason, message string
+		named           bool
+	}{
+		"a member":               {"Approved", "step 1/2 of newrev is approved by slack:U0ALICE through slack (1 of 2)", true},
+		"a member, and why":      {"Approved", "step 1/2 of newrev is approved by slack:U0ALICE through slack" + forged, true},
+		"a known member":         {"RolledBack", "newrev was rolled back: aborted by slack:U0ALICE (alice) through slack" + forged, true},
+		"a user":                 {"Approved", "step 1/2 of newrev is approved by mallory through kubectl" + forged, false},
+		"a user, who says it so": {"Paused", "newrev is paused by mallory through kubectl: by slack:U0ALICE", false},
+		"an author":              {"Started", "newrev is tried, from commit c0ffee by slack:U0ALICE", false},
+		"no such revision":       {"DecisionSuperseded", "the decision to approve by slack:U0ALICE, by mallory through kubectl, came to nothing", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.becomes(inStep)
+			r.told(r.event("1", try.reason, try.message))
+			text := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(r.space.all()[1].Blocks))
+			if strings.Contains(text, "<@U0ALICE>") != try.named {
+				t.Errorf("the line is %s", text)
+			}
+			for _, markup := range []string{"<@U0BOSS", "<!", "*now*", `\n`, ":thumbsup:", ":white", ":+1:"} {
+				if strings.Contains(text, markup) {
+					t.Errorf("the markup %s of others is in the line %s", markup, text)
+				}
+			}
+		})
 	}
 }
 
