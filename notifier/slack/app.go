@@ -56,7 +56,7 @@ type App struct {
 	o        Options
 	http     *http.Client
 	measures *measures
-	pace     paces
+	pace     *paces
 	members  members
 	replays  replays
 	// working bounds how many clicks are worked on at a time.
@@ -95,11 +95,10 @@ func New(o Options) (*App, error) {
 	a := &App{
 		o: o, measures: m, http: newClient(), working: make(chan struct{}, mostClicks),
 		threads: map[threadKey]told{}, shown: map[string]shown{}, doubtful: map[string]time.Time{},
-		stopping: make(chan struct{}),
+		stopping: make(chan struct{}), pace: newPaces(),
 	}
 	a.members.known = map[string]group{}
 	a.replays.seen = map[string]time.Time{}
-	a.pace.channels = map[string]*pace{}
 	return a, nil
 }
 
@@ -122,18 +121,28 @@ func (a *App) options() []slackapi.Option {
 	return options
 }
 
-// call makes one call of Slack's, and counts it.
-func (a *App) call(ctx context.Context, method string, do func(context.Context, *slackapi.Client) error) error {
+// call makes one call of Slack's, when its pace allows that, and counts it. Channel is the one that it is about; empty for none. Where
+// Slack has asked for a rest, whoever called, nothing is called.
+func (a *App) call(ctx context.Context, method, channel string, do func(context.Context, *slackapi.Client) error) error {
 	api, err := a.api()
 	if err != nil {
 		return &callError{method: method, err: err, unsent: true}
+	}
+	if err := a.pace.wait(ctx, method, channel); err != nil {
+		return &callError{method: method, err: err, unsent: true}
+	}
+	if rest := a.pace.rest(method, channel, a.o.Clock.Now()); rest > 0 {
+		return &callError{method: method, err: &restError{rest}, unsent: true}
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	err = do(ctx, api)
 	a.measures.requests.WithLabelValues(method, resultOf(err)).Inc()
-	if err != nil {
-		return &callError{method: method, err: err}
+	if err == nil {
+		return nil
 	}
-	return nil
+	if rest := limited(err); rest > 0 {
+		a.pace.leave(method, channel, a.o.Clock.Now().Add(rest))
+	}
+	return &callError{method: method, err: err}
 }

@@ -120,7 +120,7 @@ func (a *App) act(ctx context.Context, c click) {
 	case errors.As(err, &refused):
 		answer = refused.message
 	case err != nil:
-		a.o.Log.Error(explain(err), "acting on a click", "verb", c.verb, "user", c.user)
+		a.o.Log.Error(advised(err), "acting on a click", "verb", c.verb, "user", c.user)
 		result, answer = "failed", "Weighlock could not do that just now. Try again, or use kubectl weighlock "+string(c.verb)+"."
 	default:
 		result = "done"
@@ -134,11 +134,11 @@ func (a *App) act(ctx context.Context, c click) {
 // whisper tells one member something, in the channel: in a thread it would not be seen by who clicked in the channel.
 func (a *App) whisper(ctx context.Context, c click, text string) {
 	text = attributed(notifier.Cut(text, mostText))
-	err := a.call(ctx, "chat.postEphemeral", func(ctx context.Context, api *slackapi.Client) error {
+	err := a.call(ctx, "chat.postEphemeral", c.Channel, func(ctx context.Context, api *slackapi.Client) error {
 		_, err := api.PostEphemeralContext(ctx, c.Channel, c.user, slackapi.MsgOptionText(text, false))
 		return err
 	})
 	if err != nil {
-		a.o.Log.Error(explain(err), "answering a click", "user", c.user)
+		a.o.Log.Error(advised(err), "answering a click", "user", c.user)
 	}
 }

@@ -202,7 +202,7 @@ func (a *App) askWhy(ctx context.Context, c click, rollout *v1alpha1.Rollout) er
 			slackapi.NewInputBlock(blockReason, plain("Why?"), nil, element),
 		}},
 	}
-	return a.call(ctx, "views.open", func(ctx context.Context, api *slackapi.Client) error {
+	return a.call(ctx, "views.open", "", func(ctx context.Context, api *slackapi.Client) error {
 		_, err := api.OpenViewContext(ctx, c.trigger, view)
 		return err
 	})

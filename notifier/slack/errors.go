@@ -12,7 +12,7 @@ import (
 	"github.com/weighlock/weighlock/notifier"
 )
 
-// hopeless are Slack's words for what no further try mends, each with what to do about it.
+// hopeless are Slack's words for what no further try mends by itself, each with what to do about it.
 var hopeless = map[string]string{
 	"invalid_auth":              "the token is not valid: put the one that Slack shows into the Secret",
 	"not_authed":                "there is no token: set slack.botToken",
@@ -80,6 +80,9 @@ const defaultLimit = 30 * time.Second
 
 // limited is how long Slack wants to be left alone; zero where it wants nothing of the kind.
 func limited(err error) time.Duration {
+	if rest, is := errors.AsType[*restError](err); is {
+		return rest.left
+	}
 	if limit, is := errors.AsType[*slackapi.RateLimitedError](err); is {
 		return min(max(limit.RetryAfter, time.Second), time.Hour)
 	}
@@ -90,6 +93,18 @@ func limited(err error) time.Duration {
 		return defaultLimit
 	}
 	return 0
+}
+
+// restError says that a call was not made: Slack has asked for a rest, of which that much is left.
+type restError struct{ left time.Duration }
+
+func (e *restError) Error() string {
+	return fmt.Sprintf("Slack's rate limit is exceeded: it is left alone for another %s", e.left.Round(time.Second))
+}
+
+func resting(err error) bool {
+	_, is := errors.AsType[*restError](err)
+	return is
 }
 
 // broken says that Slack failed by its own words: what was asked for may have been done.
@@ -115,7 +130,22 @@ func ofMessage(err error) bool {
 	return !known || slices.Contains(ofOneMessage, w)
 }
 
-// explain makes an error that says what to do, and whether to try again.
+// advised is an error with what to do about it, where that is known.
+func advised(err error) error {
+	if advice, is := hopeless[word(err)]; is {
+		return &adviceError{err, advice}
+	}
+	return err
+}
+
+// mendable says that Slack refuses all that the app does in a channel, or anywhere, until somebody mends that.
+func mendable(err error) bool {
+	_, known := hopeless[word(err)]
+	return known && !ofMessage(err)
+}
+
+// explain makes an error of a sink, which says whether to try again. What somebody can mend is tried until that was done: a token that
+// is exchanged costs no event.
 func explain(err error) error {
 	if err == nil {
 		return nil
@@ -123,13 +153,16 @@ func explain(err error) error {
 	if after := limited(err); after > 0 {
 		return &notifier.RetryError{After: after, Err: err}
 	}
-	if advice, is := hopeless[word(err)]; is {
-		return &notifier.PermanentError{Err: &adviceError{err, advice}}
-	}
-	if word(err) != "" && !broken(err) {
+	switch {
+	case mendable(err):
+		return &notifier.RetryError{After: hopelessRest, Err: advised(err)}
+	case slices.Contains(ofOneMessage, word(err)):
+		return &notifier.PermanentError{Err: advised(err)}
+	case ofMessage(err):
 		return &notifier.AnswerError{Err: err}
+	default:
+		return err
 	}
-	return err
 }
 
 // adviceError is an error with what to do about it.

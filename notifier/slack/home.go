@@ -40,7 +40,7 @@ func (a *App) workspace(ctx context.Context) (workspace, error) {
 		return known, nil
 	}
 	known = workspace{token: token}
-	err = a.call(ctx, "auth.test", func(ctx context.Context, api *slackapi.Client) error {
+	err = a.call(ctx, "auth.test", "", func(ctx context.Context, api *slackapi.Client) error {
 		answer, err := api.AuthTestContext(ctx)
 		if err == nil {
 			known.team, known.enterprise = answer.TeamID, answer.EnterpriseID

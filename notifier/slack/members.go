@@ -132,12 +132,12 @@ func (a *App) isIn(ctx context.Context, user, id string) (bool, error) {
 	if is && now.Sub(known.at) < groupLife {
 		return slices.Contains(known.users, user), nil
 	}
-	err := a.call(ctx, "usergroups.users.list", func(ctx context.Context, api *slackapi.Client) (err error) {
+	err := a.call(ctx, "usergroups.users.list", "", func(ctx context.Context, api *slackapi.Client) (err error) {
 		known.users, err = api.GetUserGroupMembersContext(ctx, id)
 		return err
 	})
 	if err != nil {
-		a.o.Log.Error(explain(err), "asking who is in a user group of Slack", "group", id)
+		a.o.Log.Error(advised(err), "asking who is in a user group of Slack", "group", id)
 		return false, &refusal{fmt.Sprintf("Slack doesn't tell who is in the user group %s, so nobody can decide by it now. Try again, or use kubectl weighlock.", id)}
 	}
 	known.at = now

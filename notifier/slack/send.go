@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -52,16 +51,13 @@ func (a *App) post(ctx context.Context, to place, id string, m message, look boo
 		timestamp, err = a.find(ctx, to, id)
 		switch {
 		case word(err) == "missing_scope":
-			a.o.Log.Info("messages can't be looked for, so one may be sent twice after an outage", "err", explain(err).Error())
+			a.o.Log.Info("messages can't be looked for, so one may be sent twice after an outage", "err", advised(err).Error())
 		case err != nil:
 			return "", false, err
 		case timestamp != "":
 			a.doubt(id, false)
 			return timestamp, true, nil
 		}
-	}
-	if err := a.pace.of(to.channel).post.Wait(ctx); err != nil {
-		return "", false, fmt.Errorf("waiting for Slack's pace: %w", err)
 	}
 	options := append(m.options(id), slackapi.MsgOptionDisableLinkUnfurl(), slackapi.MsgOptionDisableMediaUnfurl())
 	if to.thread != "" {
@@ -70,12 +66,12 @@ func (a *App) post(ctx context.Context, to place, id string, m message, look boo
 	if to.broadcast {
 		options = append(options, slackapi.MsgOptionBroadcast())
 	}
-	err = a.call(ctx, "chat.postMessage", func(ctx context.Context, api *slackapi.Client) error {
+	err = a.call(ctx, methodPost, to.channel, func(ctx context.Context, api *slackapi.Client) error {
 		_, timestamp, err = api.PostMessageContext(ctx, to.channel, options...)
 		return err
 	})
 	if err == nil && timestamp == "" {
-		err = &callError{method: "chat.postMessage", err: errNoAnswer}
+		err = &callError{method: methodPost, err: errNoAnswer}
 	}
 	a.doubt(id, err != nil && !certain(err))
 	if err != nil {
@@ -104,19 +100,15 @@ func (a *App) change(ctx context.Context, channel, timestamp, id string, m messa
 	if before.content == m.content() {
 		return 0, nil
 	}
-	pace := a.pace.of(channel)
 	if before.state == m.state {
 		if age := a.o.Clock.Since(before.at); age < numbersInterval {
 			return numbersInterval - age, nil
 		}
-		if pace.busy() {
+		if a.pace.busy() {
 			return numbersInterval, nil
 		}
 	}
-	if err := pace.change.Wait(ctx); err != nil {
-		return 0, fmt.Errorf("waiting for Slack's pace: %w", err)
-	}
-	err = a.call(ctx, "chat.update", func(ctx context.Context, api *slackapi.Client) error {
+	err = a.call(ctx, methodChange, channel, func(ctx context.Context, api *slackapi.Client) error {
 		_, _, _, err := api.UpdateMessageContext(ctx, channel, timestamp, m.options(id)...)
 		return err
 	})
@@ -191,7 +183,7 @@ func (a *App) find(ctx context.Context, in place, id string) (timestamp string, 
 }
 
 func (a *App) replies(ctx context.Context, in place, cursor string) (messages []slackapi.Message, next string, err error) {
-	err = a.call(ctx, "conversations.replies", func(ctx context.Context, api *slackapi.Client) error {
+	err = a.call(ctx, methodReplies, in.channel, func(ctx context.Context, api *slackapi.Client) error {
 		messages, _, next, err = api.GetConversationRepliesContext(ctx, &slackapi.GetConversationRepliesParameters{
 			ChannelID: in.channel, Timestamp: in.thread, Cursor: cursor, Limit: pageSize, IncludeAllMetadata: true,
 		})
@@ -201,7 +193,7 @@ func (a *App) replies(ctx context.Context, in place, cursor string) (messages []
 }
 
 func (a *App) history(ctx context.Context, in place, since, cursor string) (messages []slackapi.Message, next string, err error) {
-	err = a.call(ctx, "conversations.history", func(ctx context.Context, api *slackapi.Client) error {
+	err = a.call(ctx, methodHistory, in.channel, func(ctx context.Context, api *slackapi.Client) error {
 		answer, err := api.GetConversationHistoryContext(ctx, &slackapi.GetConversationHistoryParameters{
 			ChannelID: in.channel, Oldest: since, Cursor: cursor, Limit: pageSize, IncludeAllMetadata: true,
 		})

@@ -28,9 +28,16 @@ func (s *sink) Deliver(ctx context.Context, event notifier.Event) error {
 		return err
 	}
 	defer pace.letGo()
+	err := s.tell(ctx, event)
+	s.complain(pace, err)
+	return explain(err)
+}
+
+// tell says it where it belongs. The channel must be held.
+func (s *sink) tell(ctx context.Context, event notifier.Event) error {
 	to, err := s.place(ctx, event)
 	if err != nil {
-		return explain(err)
+		return err
 	}
 	if event.Reason == v1alpha1.ReasonApprovalNeeded && to.thread != "" && s.asks(event.Rollout) {
 		return nil // The prompt says so.
@@ -41,7 +48,19 @@ func (s *sink) Deliver(ctx context.Context, event notifier.Event) error {
 		to = place{channel: s.id}
 		_, _, err = s.app.post(ctx, to, event.ID, line(event, true), false)
 	}
-	return explain(err)
+	return err
+}
+
+// complain says in the log, once, what somebody has to mend before Slack takes events. The channel must be held.
+func (s *sink) complain(p *pace, err error) {
+	if err == nil {
+		p.refused = ""
+		return
+	}
+	if why := advised(err); mendable(err) && p.refused != why.Error() {
+		p.refused = why.Error()
+		s.app.o.Log.Error(why, "telling of events in Slack; it is tried again", "sink", s.name)
+	}
 }
 
 // asks says that people are asked in the channel.

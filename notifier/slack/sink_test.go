@@ -116,6 +116,7 @@ func TestSink_TellsOnceWhatMayHaveBeenTold(t *testing.T) {
 
 func TestSink_SaysWhetherToTryAgain(t *testing.T) {
 	r := newRig(t)
+	fake := r.stopped()
 	r.becomes(inStep)
 	for name, try := range map[string]struct {
 		trouble trouble
@@ -134,9 +135,11 @@ func TestSink_SaysWhetherToTryAgain(t *testing.T) {
 			var later *notifier.RetryError
 			return errors.As(err, &later)
 		}, "ratelimited"},
-		"not in the channel": {trouble{word: "not_in_channel"}, permanent, "invite it"},
-		"no channel":         {trouble{word: "channel_not_found"}, permanent, "use the channel's id"},
-		"revoked":            {trouble{word: "token_revoked"}, permanent, "install the app again"},
+		"not in the channel": {trouble{word: "not_in_channel"}, inAMinute, "invite it"},
+		"no channel":         {trouble{word: "channel_not_found"}, inAMinute, "use the channel's id"},
+		"revoked":            {trouble{word: "token_revoked"}, inAMinute, "install the app again"},
+		"exchanged":          {trouble{word: "invalid_auth"}, inAMinute, "put the one that Slack shows into the Secret"},
+		"unfit":              {trouble{word: "invalid_blocks"}, permanent, "the message's form"},
 		"unknown word":       {trouble{word: "strange_thing"}, func(err error) bool { var a *notifier.AnswerError; return errors.As(err, &a) }, "strange_thing"},
 		"server's error":     {trouble{status: 500}, func(err error) bool { return !permanent(err) }, "500"},
 	} {
@@ -145,6 +148,66 @@ func TestSink_SaysWhetherToTryAgain(t *testing.T) {
 		if err == nil || !try.is(err) || !strings.Contains(err.Error(), try.says) || strings.Contains(err.Error(), botToken) {
 			t.Errorf("%s: the error is %v", name, err)
 		}
+		fake.Step(time.Hour)
+	}
+}
+
+// inAMinute says that the event is tried until somebody has mended the app.
+func inAMinute(err error) bool {
+	var later *notifier.RetryError
+	return errors.As(err, &later) && later.After == time.Minute && !permanent(err)
+}
+
+func TestSink_SaysInTheLogOnceWhatToMend(t *testing.T) {
+	r := newRig(t)
+	var log strings.Builder
+	r.options.Log = logTo(&log)
+	r.start()
+	r.becomes(inStep)
+	for range 3 {
+		r.space.trouble("chat.postMessage", trouble{word: "not_in_channel"})
+		if err := r.deliver(r.event("1", "StepEntered", "step 1/2")); err == nil {
+			t.Fatal("no error, though the app is not in the channel")
+		}
+	}
+	if text := logged(&log); strings.Count(text, "invite it") != 1 {
+		t.Errorf("the log says %s, want once what to do", text)
+	}
+}
+
+func TestSink_KeepsTheRestThatSlackWants(t *testing.T) {
+	for name, said := range map[string]func(*rig){
+		"where messages are brought up to date": func(r *rig) { r.becomes(asking) },
+		"where events are told": func(r *rig) {
+			if err := r.deliver(r.event("1", "StepEntered", "step 1/2")); err == nil {
+				r.t.Error("no error, though Slack wants a rest")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			fake := r.stopped()
+			r.becomes(inStep)
+			r.space.trouble("chat.postMessage", trouble{status: http.StatusTooManyRequests, retryAfter: 17})
+			said(r)
+			before := r.space.called("chat.postMessage")
+			fake.Step(16 * time.Second)
+			r.becomes(asking)
+			var later *notifier.RetryError
+			if err := r.deliver(r.event("2", "StepEntered", "step 2/2")); !errors.As(err, &later) || later.After != time.Second {
+				t.Errorf("the error is %v, want one after which it is tried in the second that is left", err)
+			}
+			if n := r.space.called("chat.postMessage") - before; n != 0 {
+				t.Errorf("Slack was asked %d times before the rest was over", n)
+			}
+			fake.Step(2 * time.Second)
+			r.sync()
+			r.told(r.event("2", "StepEntered", "step 2/2"))
+			if lines := r.space.lines(r.thread().Timestamp); len(lines) != 2 {
+				t.Errorf("the thread says %q, want the prompt and the event", lines)
+			}
+		})
 	}
 }
 

@@ -35,7 +35,7 @@ func (a *App) listen(ctx context.Context, pause time.Duration) time.Duration {
 		pause = firstPause
 	}
 	wait := max(pause, limited(err))
-	a.o.Log.Info("the connection to Slack has ended; trying again", "after", wait, "err", fmt.Sprint(explain(err)))
+	a.o.Log.Info("the connection to Slack has ended; trying again", "after", wait, "err", fmt.Sprint(advised(err)))
 	select {
 	case <-ctx.Done():
 	case <-a.o.Clock.After(wait):

@@ -160,6 +160,39 @@ func TestSync_WaitsAsLongAsSlackSays(t *testing.T) {
 	}
 }
 
+func TestSync_LetsAMethodRestInAllChannels(t *testing.T) {
+	r := newRig(t)
+	fake := r.stopped()
+	r.channels = append(r.channels, slack.Channel{Sink: "second", ID: "C0SECOND"})
+	r.becomes(inStep)
+	r.space.trouble("chat.update", trouble{status: http.StatusTooManyRequests, retryAfter: 17})
+	r.becomes(paused)
+	if n := r.space.called("chat.update"); n != 1 {
+		t.Errorf("there were %d changes, want one: Slack limits them for all channels together", n)
+	}
+	fake.Step(17 * time.Second)
+	r.sync()
+	for _, p := range r.space.all() {
+		if !strings.Contains(p.Text, "Paused") {
+			t.Errorf("%s says %s, want what is so once Slack allows it", p.Channel, p.Text)
+		}
+	}
+}
+
+func TestSync_ChangesMessagesAtThePaceThatSlackAllows(t *testing.T) {
+	r := newRig(t)
+	r.channels = append(r.channels, slack.Channel{Sink: "second", ID: "C0SECOND"})
+	r.becomes(inStep)
+	began := time.Now()
+	for range 3 {
+		r.becomes(paused)
+		r.becomes(inStep)
+	}
+	if took, n := time.Since(began), r.space.called("chat.update"); n != 12 || took < 4500*time.Millisecond {
+		t.Errorf("%d changes in two channels took %s: Slack allows 50 a minute in all channels together, and a few more", n, took)
+	}
+}
+
 func TestSync_TroubleInOneChannelKeepsNothingFromOthers(t *testing.T) {
 	r := newRig(t)
 	r.channels = []slack.Channel{{Sink: "broken", ID: "C0BROKEN"}, {Sink: "releases", ID: channel, Approvals: true}}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/weighlock/weighlock/notifier"
 )
 
 const (
@@ -28,21 +26,22 @@ func (a *App) trouble(ctx context.Context, p *pace, err error) (time.Duration, e
 	if _, is := errors.AsType[*callError](err); !is || ctx.Err() != nil {
 		return 0, err
 	}
-	explained := explain(err)
-	if p.logged != explained.Error() {
-		p.logged = explained.Error()
-		a.o.Log.Error(explained, "telling people in Slack; it is tried again")
+	// That Slack wants a rest was said when it said so.
+	if why := advised(err); !resting(err) && p.logged != why.Error() {
+		p.logged = why.Error()
+		a.o.Log.Error(why, "telling people in Slack; it is tried again")
 	}
 	if ofMessage(err) {
 		return hopelessRest, nil // The channel itself is all right.
 	}
 	p.failures++
 	rest := limited(err)
-	if rest == 0 {
+	switch {
+	case rest > 0:
+	case mendable(err):
+		rest = hopelessRest
+	default:
 		rest = min(firstRest<<min(p.failures-1, 5), longestRest)
-		if _, is := errors.AsType[*notifier.PermanentError](explained); is {
-			rest = hopelessRest
-		}
 	}
 	p.quiet = a.o.Clock.Now().Add(rest)
 	return rest, nil
