@@ -27,23 +27,27 @@ import (
 
 var at = time.Unix(1_764_000_000, 500_000_000)
 
-func rolledBack() notifier.Event {
+// entered is an event as rollouts have them.
+func entered() notifier.Event {
+	const errorRate = "error rate 0% of 484 requests keeps the SLO of 99% (incumbent: 0% of 4,346)"
 	return notifier.Event{
-		ID: "3w5e11264sgsf-42", At: at, Warning: true, Reason: "RolledBack",
-		Message: "all traffic is back on the incumbent: error rate 4.6% of 152 requests is worse than the incumbent's 0% of 1,448",
-		Object:  corev1.ObjectReference{APIVersion: "weighlock.dev/v1alpha1", Kind: "Rollout", Namespace: "shop", Name: "checkout", UID: "9d1f0e6a-0c1c-4b1e-8a39-6d0a2f3f9e11"},
+		ID: "3ugsf9r0v6p3b-37", At: at, Reason: "StepEntered", Message: "step 2/3: 25%; step 1/3 passed: " + errorRate + "; evidence of harm 0.8, 100 convicts",
+		Object: corev1.ObjectReference{APIVersion: "weighlock.dev/v1alpha1", Kind: "Rollout", Namespace: "shop", Name: "checkout", UID: "24b87467-90ab-408c-aae0-7d20a51d2760"},
 		Rollout: &v1alpha1.Rollout{Status: v1alpha1.RolloutStatus{
-			State: v1alpha1.StateRollingBack, Attempt: 7,
-			Incumbent: &v1alpha1.RevisionStatus{Revision: "5f7c9", Track: "checkout", Replicas: 4, Ready: 4},
-			Candidate: &v1alpha1.RevisionStatus{
-				Revision: "7d4b9", Track: "checkout-7d4b9", Replicas: 1, Ready: 1,
-				Commit: "main@sha1:0123456789abcdef0123456789abcdef01234567", Author: "Alice <alice@example.com>",
+			State: v1alpha1.StateProgressing, Attempt: 7,
+			Incumbent: &v1alpha1.RevisionStatus{
+				Revision: "skvj84qxvq", Track: "checkout", Replicas: 3, Ready: 3,
+				Commit: "7b950a57336606b548319c204de9a33c08405f23", Author: "Dana Developer <dana@example.com>",
 			},
-			Step:    &v1alpha1.StepStatus{Index: 1, Position: "2/3", Name: "a-tenth"},
-			Traffic: &v1alpha1.TrafficStatus{Asked: "10%", Measured: "9.5%", Taken: true},
+			Candidate: &v1alpha1.RevisionStatus{
+				Revision: "2ns7dlms47", Track: "checkout-2ns7dlms47", Replicas: 1, Ready: 1,
+				Commit: "9c50bfd76f78d48c7288d21583037f9881841ec5", Author: "Alice <alice@example.com>",
+			},
+			Step:    &v1alpha1.StepStatus{Index: 0, Position: "1/3", Name: "a-tenth"},
+			Traffic: &v1alpha1.TrafficStatus{Asked: "10%", Measured: "9.7%", Taken: true},
 			Verdict: &v1alpha1.VerdictStatus{
-				Outcome: v1alpha1.OutcomeFail, Message: "error rate 4.6% of 152 requests is worse than the incumbent's 0% of 1,448",
-				Metrics: []v1alpha1.MetricStatus{{Name: "errors", Outcome: v1alpha1.OutcomeFail, Incumbent: "0%", Candidate: "4.6%"}},
+				Outcome: v1alpha1.OutcomePass, Message: errorRate + "; evidence of harm 0.8, 100 convicts",
+				Metrics: []v1alpha1.MetricStatus{{Name: "errors", Outcome: v1alpha1.OutcomePass, Message: errorRate, Incumbent: "0%", Candidate: "0%"}},
 			},
 		}},
 	}
@@ -70,7 +74,7 @@ func receive(t *testing.T, o webhook.Options, event notifier.Event) (header http
 func secret(text string) post.Secret { return func() (string, error) { return text, nil } }
 
 func TestDeliver_SendsACloudEvent(t *testing.T) {
-	header, body, err := receive(t, webhook.Options{Headers: map[string]post.Secret{"authorization": secret("Bearer x")}}, rolledBack())
+	header, body, err := receive(t, webhook.Options{Headers: map[string]post.Secret{"authorization": secret("Bearer x")}}, entered())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +96,7 @@ func TestDeliver_SendsACloudEvent(t *testing.T) {
 }
 
 func TestDeliver_SendsWhatIsNoRollout(t *testing.T) {
-	event := rolledBack()
+	event := entered()
 	event.Rollout, event.Object.Kind, event.Object.Name, event.Reason = nil, "GitSource", "git", "FetchFailed"
 	_, body, err := receive(t, webhook.Options{}, event)
 	if err != nil {
@@ -109,7 +113,7 @@ func TestDeliver_SendsWhatIsNoRollout(t *testing.T) {
 
 // What receivers do, as the guide tells them: written anew, so that it isn't the product's own code that is compared.
 func TestDeliver_SignsTimeAndBody(t *testing.T) {
-	header, body, err := receive(t, webhook.Options{Secret: secret("hush")}, rolledBack())
+	header, body, err := receive(t, webhook.Options{Secret: secret("hush")}, entered())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +140,7 @@ func TestDeliver_SendsNothingWithoutItsSecrets(t *testing.T) {
 		"header breaks": {Headers: map[string]post.Secret{"Authorization": secret("hush\r\nX: y")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			header, _, err := receive(t, o, rolledBack())
+			header, _, err := receive(t, o, entered())
 			var answer *notifier.AnswerError
 			if !errors.As(err, &answer) || header != nil {
 				t.Errorf("got %v, and the server %v: want nothing sent, and another try", err, header)
