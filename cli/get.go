@@ -104,8 +104,13 @@ func (s *session) again() string {
 		name  string
 		value *string
 	}{
-		{"--kubeconfig", f.KubeConfig}, {"--context", f.Context}, {"--cluster", f.ClusterName}, {"--user", f.AuthInfoName},
-		{"--server", f.APIServer}, {"--as", f.Impersonate}, {"--as-uid", f.ImpersonateUID},
+		{"--kubeconfig", f.KubeConfig},
+		{"--context", f.Context},
+		{"--cluster", f.ClusterName},
+		{"--user", f.AuthInfoName},
+		{"--server", f.APIServer},
+		{"--as", f.Impersonate},
+		{"--as-uid", f.ImpersonateUID},
 	} {
 		say(flag.name, *flag.value)
 	}

@@ -52,14 +52,14 @@ func readAll(paths []string, in io.Reader) ([]file, error) {
 			return nil, err
 		}
 		for _, one := range found {
-			real, err := filepath.EvalSymlinks(one)
+			target, err := filepath.EvalSymlinks(one)
 			if err != nil {
-				return nil, fmt.Errorf("reading manifests: %w", err)
+				target = filepath.Clean(one) // A pipe that a shell made is a link to no file.
 			}
-			if seen[real] {
+			if seen[target] {
 				continue
 			}
-			seen[real] = true
+			seen[target] = true
 			content, err := readFile(one)
 			large := one != path && errors.Is(err, errLarge) // Folders hold much that is no manifest.
 			if err != nil && !large {

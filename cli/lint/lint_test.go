@@ -2,6 +2,7 @@ package lint_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -241,6 +242,26 @@ func TestCheck_FollowsLinks(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, lines); diff != "" || report.Objects != 2 {
 		t.Errorf("%d objects; findings differ (-want +got):\n%s", report.Objects, diff)
+	}
+}
+
+func TestCheck_ReadsThePipesOfShells(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	path := fmt.Sprintf("/dev/fd/%d", reader.Fd())
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("there is no /dev/fd")
+	}
+	if _, err := writer.WriteString(head + "  steps: [{weight: 5}]\n  analysis: {}\n"); err != nil {
+		t.Fatal(err)
+	}
+	writer.Close()
+	report, err := lint.Check([]string{path}, nil)
+	if err != nil || report.Objects != 1 {
+		t.Errorf("it finds %d objects, %v", report.Objects, err)
 	}
 }
 
