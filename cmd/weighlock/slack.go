@@ -22,8 +22,8 @@ import (
 const (
 	// slackRetry is the pause before Slack is listened to again after a failure.
 	slackRetry = 5 * time.Second
-	// slackRequest is how long a request may take to come.
-	slackRequest = 10 * time.Second
+	// slackRequest is how long a request may take to come: Slack itself waits no longer for the answer.
+	slackRequest = 3 * time.Second
 	// slackEnd is how long requests under way may take when it stops.
 	slackEnd = 5 * time.Second
 )
@@ -92,6 +92,7 @@ func (n *notifications) setupSlack(concurrent int) error {
 		{
 			mode: configuration.ModeHTTP, file: n.file, log: log, changed: make(chan struct{}, 1), retry: slackRetry,
 			listen: func(ctx context.Context, s configuration.Slack) error {
+				go app.Prepare(ctx)
 				return serveSlack(ctx, s.Listen, app.Handler())
 			},
 		},

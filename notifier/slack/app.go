@@ -59,9 +59,9 @@ type App struct {
 	pace     *paces
 	members  members
 	replays  replays
-	// working bounds how many clicks are worked on at a time.
-	working chan struct{}
-	work    sync.WaitGroup
+	// reading bounds how many requests are read at a time, and working how many clicks are worked on.
+	reading, working chan struct{}
+	work             sync.WaitGroup
 
 	mu sync.Mutex
 	// threads that were made or changed here, by Rollout and sink: caches may not show them yet.
@@ -71,8 +71,11 @@ type App struct {
 	// doubtful are messages that may have been sent though Slack didn't say so, by their ids.
 	doubtful map[string]time.Time
 	home     workspace
-	// stopping is closed when the app is to end.
+	// unsigned is what was said last of a signing secret that can't be read.
+	unsigned string
+	// stopping is closed when the app is to end; stopped says that it was.
 	stopping chan struct{}
+	stopped  bool
 	// queue has Rollouts looked at; nil where this replica doesn't.
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
@@ -93,7 +96,7 @@ func New(o Options) (*App, error) {
 		return nil, err
 	}
 	a := &App{
-		o: o, measures: m, http: newClient(), working: make(chan struct{}, mostClicks),
+		o: o, measures: m, http: newClient(), reading: make(chan struct{}, mostReads), working: make(chan struct{}, mostClicks),
 		threads: map[threadKey]told{}, shown: map[string]shown{}, doubtful: map[string]time.Time{},
 		stopping: make(chan struct{}), pace: newPaces(),
 	}

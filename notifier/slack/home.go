@@ -58,3 +58,10 @@ func (a *App) workspace(ctx context.Context) (workspace, error) {
 	a.mu.Unlock()
 	return known, nil
 }
+
+// learnHome asks that ahead of the first click, if Slack tells.
+func (a *App) learnHome(ctx context.Context) {
+	if _, err := a.workspace(ctx); err != nil {
+		a.o.Log.V(1).Info("asking Slack where the app is installed; it is asked again at a click", "err", advised(err).Error())
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -24,6 +23,8 @@ const (
 	window = 5 * time.Minute
 	// mostReplays is how many signatures are remembered. Above it, requests are turned away.
 	mostReplays = 10_000
+	// mostReads are the requests that are read and checked at a time: whoever sent them, they take memory until then.
+	mostReads = 16
 )
 
 // replays remember the signatures of requests for as long as they are valid.
@@ -61,15 +62,33 @@ func (a *App) Handler() http.Handler {
 	return mux
 }
 
-func (a *App) serve(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody)) //nolint:forbidigo // It is bounded, and too much is an error.
-	if err != nil {
-		a.turnAway(w, "unreadable", http.StatusRequestEntityTooLarge)
-		return
+// Prepare gets ready to take requests: it says in the log when they can't be checked, and asks Slack ahead of the first click what takes
+// time then.
+func (a *App) Prepare(ctx context.Context) {
+	_, _ = a.signingSecret()
+	a.learnHome(ctx)
+}
+
+// signingSecret is by which Slack signs. That it can't be read is said in the log, once.
+func (a *App) signingSecret() (string, error) {
+	secret, err := a.o.SigningSecret()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil {
+		a.unsigned = ""
+		return secret, nil
 	}
-	if err := a.verify(r.Header, body); err != nil {
-		a.o.Log.V(1).Info("a request that Slack has not signed is turned away", "why", err.Error())
-		a.turnAway(w, "forged", http.StatusUnauthorized)
+	if a.unsigned != err.Error() {
+		a.unsigned = err.Error()
+		a.o.Log.Error(err, "the signing secret can't be read, so every click is turned away: check slack.signingSecret, and the Secret that it is in")
+	}
+	return "", err
+}
+
+func (a *App) serve(w http.ResponseWriter, r *http.Request) {
+	body, result, status := a.receive(w, r)
+	if result != "" {
+		a.turnAway(w, result, status)
 		return
 	}
 	// The same signature can be written in small letters and in capitals.
@@ -110,20 +129,39 @@ func (a *App) turnAway(w http.ResponseWriter, result string, status int) {
 	http.Error(w, http.StatusText(status), status)
 }
 
-// verify says whether Slack has signed a request, not long ago.
-func (a *App) verify(header http.Header, body []byte) error {
-	secret, err := a.o.SigningSecret()
+// receive reads a request, and checks that Slack has signed it, not long ago. Where not, result is a word for that. What its headers
+// give away already isn't read.
+func (a *App) receive(w http.ResponseWriter, r *http.Request) (body []byte, result string, status int) {
+	secret, err := a.signingSecret()
 	if err != nil {
-		return fmt.Errorf("reading the signing secret: %w", err)
+		return nil, "unchecked", http.StatusServiceUnavailable
 	}
-	verifier, err := slackapi.NewSecretsVerifier(header, secret)
+	verifier, err := slackapi.NewSecretsVerifier(r.Header, secret)
 	if err != nil {
-		return err
+		return nil, a.forged(err), http.StatusUnauthorized
+	}
+	select {
+	case a.reading <- struct{}{}:
+		defer func() { <-a.reading }()
+	default:
+		return nil, "busy", http.StatusServiceUnavailable
+	}
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody)) //nolint:forbidigo // It is bounded, and too much is an error.
+	if err != nil {
+		return nil, "unreadable", http.StatusRequestEntityTooLarge
 	}
 	if _, err := verifier.Write(body); err != nil {
-		return err
+		return nil, a.forged(err), http.StatusUnauthorized
 	}
-	return verifier.Ensure()
+	if err := verifier.Ensure(); err != nil {
+		return nil, a.forged(err), http.StatusUnauthorized
+	}
+	return body, "", 0
+}
+
+func (a *App) forged(err error) string {
+	a.o.Log.V(1).Info("a request that Slack has not signed is turned away", "why", err.Error())
+	return "forged"
 }
 
 // begin works on a click: Slack wants an answer within three seconds, and gets it before. False when too many are worked on, or the app
@@ -131,7 +169,7 @@ func (a *App) verify(header http.Header, body []byte) error {
 func (a *App) begin(ctx context.Context, c click) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if ended(a.stopping) {
+	if a.stopped {
 		return false
 	}
 	select {
@@ -151,18 +189,10 @@ func (a *App) begin(ctx context.Context, c click) bool {
 // Wait ends the app: it takes no more clicks, and waits for those that are worked on. What becomes of their decisions is not waited for.
 func (a *App) Wait() {
 	a.mu.Lock()
-	if !ended(a.stopping) {
+	if !a.stopped {
+		a.stopped = true
 		close(a.stopping)
 	}
 	a.mu.Unlock()
 	a.work.Wait()
-}
-
-func ended(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }

@@ -4,7 +4,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -75,7 +77,7 @@ func TestHandler_TurnsAwayWhatSlackDidNotSign(t *testing.T) {
 		"too long, and unsigned": {body: strings.Repeat("x", 1<<20+1)},
 	} {
 		answer := r.send(q)
-		if want := http.StatusUnauthorized; answer.Code != want && len(q.body) <= 1<<20 {
+		if want := http.StatusUnauthorized; answer.Code != want {
 			t.Errorf("%s: answered with %d, want %d", name, answer.Code, want)
 		}
 		if strings.Contains(answer.Body.String(), r.secret) || answer.Body.Len() > 40 {
@@ -85,6 +87,96 @@ func TestHandler_TurnsAwayWhatSlackDidNotSign(t *testing.T) {
 	r.app.Wait()
 	if n := len(r.decisions()); n != 0 {
 		t.Errorf("there are %d decisions, want none", n)
+	}
+}
+
+// unread fails the test when it is read.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+func TestHandler_ReadsNothingThatTheHeadersGiveAway(t *testing.T) {
+	r := newRig(t)
+	old := signedAt(r.secret, "x", time.Now().Add(-6*time.Minute))
+	for name, headers := range map[string]request{
+		"unsigned": {}, "too old": old, "no signature": {signature: "v0=aa", timestamp: fmt.Sprint(time.Now().Unix())},
+	} {
+		made := httptest.NewRequestWithContext(t.Context(), http.MethodPost, slack.Path, unread{t})
+		made.Header.Set("X-Slack-Signature", headers.signature)
+		made.Header.Set("X-Slack-Request-Timestamp", headers.timestamp)
+		answer := httptest.NewRecorder()
+		if r.app.Handler().ServeHTTP(answer, made); answer.Code != http.StatusUnauthorized {
+			t.Errorf("%s: answered with %d, want 401", name, answer.Code)
+		}
+	}
+}
+
+func TestHandler_ReadsAFewRequestsAtATime(t *testing.T) {
+	r := newRig(t)
+	q := signed(r.secret, "{}")
+	begun, answers := make(chan struct{}, 100), make(chan int, 100)
+	var slow []*io.PipeWriter
+	for range 16 {
+		body, writer := io.Pipe()
+		slow = append(slow, writer)
+		made := httptest.NewRequestWithContext(t.Context(), http.MethodPost, slack.Path, body)
+		made.Header.Set("X-Slack-Signature", q.signature)
+		made.Header.Set("X-Slack-Request-Timestamp", q.timestamp)
+		go func() {
+			answer := httptest.NewRecorder()
+			r.app.Handler().ServeHTTP(answer, made)
+			answers <- answer.Code
+		}()
+		go func() {
+			_, _ = writer.Write([]byte("p")) // It returns when that was read.
+			begun <- struct{}{}
+		}()
+	}
+	for range slow {
+		<-begun
+	}
+	if answer := r.send(q); answer.Code != http.StatusServiceUnavailable {
+		t.Errorf("one more is answered with %d, want 503", answer.Code)
+	}
+	for _, writer := range slow {
+		_ = writer.Close()
+	}
+	for range slow {
+		if code := <-answers; code != http.StatusUnauthorized {
+			t.Errorf("a slow one, that isn't signed, is answered with %d, want 401", code)
+		}
+	}
+	if answer := r.send(q); answer.Code != http.StatusOK {
+		t.Errorf("afterwards one is answered with %d, want 200", answer.Code)
+	}
+}
+
+func TestHandler_SaysThatItCanNotCheckSignatures(t *testing.T) {
+	r := newRig(t)
+	var log strings.Builder
+	r.options.Log = logTo(&log)
+	secret := r.options.SigningSecret
+	r.options.SigningSecret = func() (string, error) { return "", errors.New("there is no such file") }
+	r.start()
+	r.app.Prepare(t.Context())
+	if text := logged(&log); strings.Count(text, "there is no such file") != 1 {
+		t.Errorf("the log says %s at the start, want what is missing", text)
+	}
+	for range 2 {
+		if answer := r.send(signed(r.secret, "{}")); answer.Code != http.StatusServiceUnavailable {
+			t.Errorf("answered with %d, want 503: it may be signed", answer.Code)
+		}
+	}
+	if text := logged(&log); strings.Count(text, "there is no such file") != 1 {
+		t.Errorf("the log says %s, want it said once", text)
+	}
+	r.options.SigningSecret = secret
+	r.start()
+	if answer := r.send(signed(r.secret, "{}")); answer.Code != http.StatusOK {
+		t.Errorf("answered with %d once the secret is there, want 200", answer.Code)
 	}
 }
 

@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -61,6 +62,24 @@ func (a *App) may(ctx context.Context, rollout *v1alpha1.Rollout, step int32, ve
 	return a.mayApprove(ctx, gate, verb, user)
 }
 
+// answerable says whether anybody in Slack may approve the present step, and abort its rollout.
+func (a *App) answerable(rollout *v1alpha1.Rollout) (approve, abort bool) {
+	users, groups := a.o.Approvers(rollout.Namespace)
+	configured := len(users) > 0 || len(groups) > 0
+	gate := gateOf(rollout, rollout.Status.Step.Index)
+	if gate == nil || len(gate.Approvers) == 0 {
+		return configured, configured
+	}
+	return ofSlack(gate), ofSlack(gate) || configured
+}
+
+// ofSlack says whether a step names approvers that are of Slack.
+func ofSlack(gate *v1alpha1.Approval) bool {
+	return slices.ContainsFunc(gate.Approvers, func(approver v1alpha1.Approver) bool {
+		return strings.HasPrefix(approver.User, memberPrefix) || strings.HasPrefix(approver.Group, memberPrefix)
+	})
+}
+
 // mayHere says whether the configuration lets a member decide in a namespace.
 func (a *App) mayHere(ctx context.Context, namespace string, verb v1alpha1.DecisionVerb, user string) error {
 	users, groups := a.o.Approvers(namespace)
@@ -70,15 +89,9 @@ func (a *App) mayHere(ctx context.Context, namespace string, verb v1alpha1.Decis
 	if slices.Contains(users, user) {
 		return nil
 	}
-	var doubt error
-	for _, id := range groups {
-		in, err := a.isIn(ctx, user, id)
-		if in {
-			return nil
-		}
-		if err != nil {
-			doubt = err
-		}
+	in, doubt := a.among(ctx, user, groups)
+	if len(in) > 0 {
+		return nil
 	}
 	if doubt != nil {
 		return doubt
@@ -88,28 +101,23 @@ func (a *App) mayHere(ctx context.Context, namespace string, verb v1alpha1.Decis
 
 // mayApprove says whether a member is among the approvers of a step, and by which groups.
 func (a *App) mayApprove(ctx context.Context, gate *v1alpha1.Approval, verb v1alpha1.DecisionVerb, user string) (groups []string, err error) {
-	ours := slices.ContainsFunc(gate.Approvers, func(approver v1alpha1.Approver) bool {
-		return strings.HasPrefix(approver.User, memberPrefix) || strings.HasPrefix(approver.Group, memberPrefix)
-	})
-	if !ours {
+	if !ofSlack(gate) {
 		return nil, &refusal{fmt.Sprintf("You may not %s through Slack: the step's approvers are users and groups of the cluster. Use kubectl weighlock %s.", verb, verb)}
 	}
 	allowed, person := false, a.o.Person(user)
-	var doubt error
+	var ids []string
 	for _, approver := range gate.Approvers {
 		id, isGroup := strings.CutPrefix(approver.Group, memberPrefix)
 		switch {
 		case approver.User == memberPrefix+user, person != "" && approver.User == person:
 			allowed = true
 		case isGroup:
-			in, err := a.isIn(ctx, user, id)
-			if err != nil {
-				doubt = err
-			}
-			if in {
-				allowed, groups = true, append(groups, approver.Group)
-			}
+			ids = append(ids, id)
 		}
+	}
+	in, doubt := a.among(ctx, user, ids)
+	for _, id := range in {
+		allowed, groups = true, append(groups, memberPrefix+id)
 	}
 	if !allowed && doubt != nil {
 		return nil, doubt
@@ -118,6 +126,24 @@ func (a *App) mayApprove(ctx context.Context, gate *v1alpha1.Approval, verb v1al
 		return nil, &refusal{fmt.Sprintf("You may not %s: you are none of the step's approvers.", verb)}
 	}
 	return groups, nil
+}
+
+// among says in which of some user groups a member is; doubt is why of some that isn't known. Slack is asked for all at once: the modal
+// of an abort must open within three seconds of the click.
+func (a *App) among(ctx context.Context, user string, ids []string) (in []string, doubt error) {
+	is, errs := make([]bool, len(ids)), make([]error, len(ids))
+	var work sync.WaitGroup
+	for i, id := range ids {
+		work.Go(func() { is[i], errs[i] = a.isIn(ctx, user, id) })
+	}
+	work.Wait()
+	for i, id := range ids {
+		if is[i] {
+			in = append(in, id)
+		}
+		doubt = cmp.Or(errs[i], doubt)
+	}
+	return in, doubt
 }
 
 // isIn says whether a member is in a user group. Where Slack can't tell, nobody is.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
@@ -76,6 +77,28 @@ func TestClick_AbortIsForWhoeverMayApproveAndForThoseConfigured(t *testing.T) {
 		} else {
 			r.refused(user, "You may not abort")
 		}
+	}
+}
+
+func TestClick_AsksForAllGroupsAtOnce(t *testing.T) {
+	r := newRig(t)
+	for _, id := range []string{"S0A", "S0B", "S0C", "S0D", "S0E", "S0F"} {
+		r.space.groups[id], r.groups = []string{"U0LEAD"}, append(r.groups, id)
+	}
+	r.space.slow = map[string]time.Duration{"usergroups.users.list": 500 * time.Millisecond}
+	r.users = nil
+	r.becomes(asking)
+	r.app.Prepare(t.Context())
+	began := time.Now()
+	c := r.approve("U0LEAD")
+	c.action = "weighlock-abort"
+	r.click(c.payload())
+	r.eventually("a modal", func() bool { return r.space.called("views.open") == 1 })
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the modal came after %s, and Slack takes it within three seconds", took)
+	}
+	if n := r.space.called("auth.test"); n != 1 {
+		t.Errorf("Slack was asked %d times where the app is installed, want once, ahead of the click", n)
 	}
 }
 

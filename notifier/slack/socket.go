@@ -78,6 +78,7 @@ func (a *App) take(ctx context.Context, connection *socketmode.Client, event soc
 	switch event.Type {
 	case socketmode.EventTypeConnected:
 		a.o.Log.Info("connected to Slack")
+		go a.learnHome(ctx) // It ends with the connection.
 	case socketmode.EventTypeConnectionError:
 		// slack-go would try again itself, with pauses of up to five minutes.
 		if failed, is := event.Data.(*slackapi.ConnectionErrorEvent); is {
@@ -109,26 +110,30 @@ func unconnected(err error) error {
 	return errors.New("connecting to Slack: it can't be reached")
 }
 
-// hear takes a click. Slack is answered first.
+// hear takes a click, and answers. One that can't be worked on isn't acknowledged: so Slack says that it failed, and the member clicks
+// again.
 func (a *App) hear(ctx context.Context, connection *socketmode.Client, envelope string, callback *slackapi.InteractionCallback) error {
 	c, unreadable := readCallback(callback)
-	var complaint *slackapi.ViewSubmissionResponse
-	if unreadable == nil {
-		complaint = c.complaint()
-	}
-	var answer any
-	if complaint != nil {
-		answer = complaint
+	var answer any // Typed nils would be sent.
+	switch {
+	case errors.Is(unreadable, errNotOurs):
+	case unreadable != nil:
+		a.measures.clicks.WithLabelValues("unreadable").Inc()
+	default:
+		complaint := c.complaint()
+		if complaint == nil && !a.begin(context.WithoutCancel(ctx), c) {
+			a.measures.clicks.WithLabelValues("busy").Inc()
+			if !c.asked {
+				return nil
+			}
+			complaint = slackapi.NewErrorsViewSubmissionResponse(map[string]string{blockReason: "Weighlock is busy. Send it once more."})
+		}
+		if complaint != nil {
+			answer = complaint
+		}
 	}
 	if err := connection.AckCtx(ctx, envelope, answer); err != nil {
 		return fmt.Errorf("answering Slack: %w", err)
-	}
-	switch {
-	case complaint != nil, errors.Is(unreadable, errNotOurs):
-	case unreadable != nil:
-		a.measures.clicks.WithLabelValues("unreadable").Inc()
-	case !a.begin(context.WithoutCancel(ctx), c):
-		a.measures.clicks.WithLabelValues("busy").Inc()
 	}
 	return nil
 }

@@ -151,6 +151,24 @@ func TestSocket_AsksForAReason(t *testing.T) {
 	}
 }
 
+func TestSocket_AcknowledgesNoClickThatItDrops(t *testing.T) {
+	r := newRig(t)
+	r.becomes(asking)
+	why := r.reason("broken")
+	w := r.socket()
+	r.eventually("a connection", func() bool { return w.count() == 1 })
+	r.app.Wait() // From now on it works on nothing.
+	w.send(t, "1", r.approve("U0ALICE").payload())
+	w.send(t, "2", why)
+	r.eventually("an answer", func() bool { _, is := w.answer("2"); return is })
+	if answer, _ := w.answer("2"); !strings.Contains(answer, "Send it once more") {
+		t.Errorf("the modal is answered with %s, want it to stay and say why", answer)
+	}
+	if _, is := w.answer("1"); is {
+		t.Error("the click was acknowledged, and Slack shows that it was heard")
+	}
+}
+
 func TestSocket_LivesOnAfterWhatItDoesNotUnderstand(t *testing.T) {
 	r := newRig(t)
 	r.becomes(asking)

@@ -68,7 +68,9 @@ type space struct {
 	calls    map[string]int
 	troubles map[string][]trouble
 	// away says that all calls fail.
-	away     bool
+	away bool
+	// slow is how long a method takes.
+	slow     map[string]time.Duration
 	groups   map[string][]string
 	pageSize int
 	clock    int64
@@ -112,6 +114,7 @@ func (s *space) next(method string) *trouble {
 }
 
 func (s *space) serve(w http.ResponseWriter, r *http.Request, method string, do func(url.Values) map[string]any) {
+	time.Sleep(s.slow[method])
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := r.ParseForm(); err != nil {
