@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,10 +9,12 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/controller"
@@ -84,14 +87,10 @@ func TestDecision_OnWhatIsOverIsSuperseded(t *testing.T) {
 	t.Parallel()
 	l := waiting(t, 1)
 	first := l.progress().Candidate
-	for name, change := range map[string]func(*v1alpha1.DecisionSpec){
-		"stale-revision": func(s *v1alpha1.DecisionSpec) { s.Revision = "another" },
-		"stale-step":     func(s *v1alpha1.DecisionSpec) { s.Step = new(int32(1)) },
-		"first":          nil,
-		"second":         nil,
-	} {
-		l.create(t, l.byHand(name, change))
-	}
+	l.create(t, l.byHand("stale-revision", func(s *v1alpha1.DecisionSpec) { s.Revision = "another" }))
+	l.create(t, l.byHand("stale-step", func(s *v1alpha1.DecisionSpec) { s.Step = new(int32(1)) }))
+	l.create(t, l.byHand("first", nil))
+	l.create(t, l.byHand("second", nil))
 	l.rest(t)
 	for name, says := range map[string]string{
 		"stale-revision": "the candidate is " + first, "stale-step": "step 2/2 is not reached yet", "second": "step 1/2 is approved by admin",
@@ -143,16 +142,97 @@ func TestRollout_TellsOnceThatItWaitsForPeople(t *testing.T) {
 	}
 }
 
-func TestDecision_OnNoRolloutIsRejected(t *testing.T) {
+func TestDecision_OnNoRolloutIsRejectedAndRemovedLater(t *testing.T) {
 	t.Parallel()
 	l := waiting(t, 1)
 	l.create(t, l.byHand("of-nothing", func(s *v1alpha1.DecisionSpec) { s.Rollout = "nothing" }))
-	l.running.view.show(len(l.history.entries), nil)
-	if _, err := l.running.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: l.namespace, Name: "nothing"}}); err != nil {
+	// Another controller has answered this one: its Rollout is there, and not to be seen from here.
+	elsewhere := l.byHand("of-another-shard", func(s *v1alpha1.DecisionSpec) { s.Rollout = "nothing" })
+	elsewhere.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Rollout", Name: "nothing", UID: "there"}}
+	l.create(t, elsewhere)
+	elsewhere.Status = v1alpha1.DecisionStatus{Outcome: v1alpha1.DecisionApplied, At: &metav1.Time{Time: l.clock.Now()}}
+	if err := quickClient.Status().Update(t.Context(), elsewhere); err != nil {
 		t.Fatal(err)
 	}
+	l.noted(t, elsewhere)
+	look := func() ctrl.Result {
+		l.running.view.show(len(l.history.entries), nil)
+		key := types.NamespacedName{Namespace: l.namespace, Name: "nothing"}
+		result, err := l.running.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
+	look()
 	if got := l.decided()["of-nothing"].Status; got.Outcome != v1alpha1.DecisionRejected || !strings.Contains(got.Message, "there is no Rollout nothing") {
 		t.Errorf("it became %+v", got)
+	}
+	l.clock.Step(59 * time.Minute)
+	again := look().RequeueAfter
+	if again <= 0 || again > time.Minute || l.decided()["of-nothing"] == nil {
+		t.Errorf("it is looked at again in %s, and there: %v", again, l.decided()["of-nothing"] != nil)
+	}
+	l.clock.Step(again)
+	if again := look().RequeueAfter; again != 0 || l.decided()["of-nothing"] != nil || l.decided()["of-another-shard"] == nil {
+		t.Errorf("it is looked at again in %s; left are %v", again, l.decided())
+	}
+}
+
+func TestDecisions_OfOneSecondAreTakenAsTheyWereMade(t *testing.T) {
+	t.Parallel()
+	l := waiting(t, 1)
+	l.create(t, l.byHand("zz-pause", func(s *v1alpha1.DecisionSpec) { s.Verb = v1alpha1.VerbPause }))
+	l.create(t, l.byHand("aa-resume", func(s *v1alpha1.DecisionSpec) { s.Verb = v1alpha1.VerbResume }))
+	l.rest(t)
+	for name, d := range l.decided() {
+		if d.Status.Outcome != v1alpha1.DecisionApplied {
+			t.Errorf("%s became %+v", name, d.Status)
+		}
+	}
+	if paused := l.seen().Status.Paused; paused != nil {
+		t.Errorf("it was resumed last, and is paused: %+v", paused)
+	}
+}
+
+// counting counts the Decisions that are read.
+type counting struct {
+	client.Reader
+	reads int
+}
+
+func (c *counting) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+	if _, is := obj.(*v1alpha1.Decision); is {
+		c.reads++
+	}
+	return c.Reader.Get(ctx, key, obj, opts...)
+}
+
+func TestDecision_OnARolloutThatIsNotAdoptedCostsNothing(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, scenario{spec: func(spec *v1alpha1.RolloutSpec) { spec.Service.Name = "later" }})
+	l.running = l.start(t, "weighlock", 0)
+	live := &counting{Reader: quickClient}
+	l.running.reconciler.Freshness = controller.NewFreshness(l.running.reconciler.Client, live)
+	l.create(t, l.byHand("early", func(s *v1alpha1.DecisionSpec) { s.Revision, s.Verb, s.Step = "any", v1alpha1.VerbAbort, nil }))
+	for range 5 {
+		l.rest(t)
+	}
+	if status := l.seen().Status; status.State != v1alpha1.StateStalled {
+		t.Fatalf("it is %s", status.State)
+	}
+	if outcome := l.decided()["early"].Status.Outcome; live.reads > 0 || outcome != "" {
+		t.Errorf("it took %d reads, and its outcome is %q", live.reads, outcome)
+	}
+	l.create(t, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "later", Namespace: l.namespace},
+		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "shop"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}},
+	})
+	for range 5 {
+		l.rest(t)
+	}
+	if got := l.decided()["early"].Status.Outcome; got != v1alpha1.DecisionSuperseded {
+		t.Errorf("after the adoption it became %q", got)
 	}
 }
 

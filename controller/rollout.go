@@ -78,7 +78,7 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (re
 		r.Monitor.Forget(req.String())
 		r.Freshness.Forget(req.String())
 		if apierrors.IsNotFound(err) {
-			err = r.disown(ctx, req.NamespacedName)
+			return r.disown(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -29,6 +30,8 @@ const (
 	byRollout = "spec.rollout"
 	// decisionLimit is how many decisions with an outcome are kept for each Rollout.
 	decisionLimit = 20
+	// disownedFor is how long the answer to a decision about a Rollout that doesn't exist is kept for its author.
+	disownedFor = time.Hour
 	// decisionsAtOnce is how many are looked at in one reconciliation: people make few.
 	decisionsAtOnce = 32
 )
@@ -44,17 +47,21 @@ func (r *RolloutReconciler) observeDecisions(ctx context.Context, obj *v1alpha1.
 	if err != nil {
 		return err
 	}
+	adopted := o.snapshot.Route.Progress != nil && o.snapshot.Route.Progress.Phase != ""
 	for _, d := range waiting {
+		said := rollout.Decision{Name: d.Name, UID: string(d.UID), DecisionSpec: d.Spec, At: d.CreationTimestamp.Time, Unchecked: guard.unchecked(d)}
+		if ofAnother(d, obj) {
+			said.Void = "it was made for another Rollout of that name, which is gone"
+		}
+		if !adopted && !o.snapshot.Deleting && said.Unchecked == "" && said.Void == "" {
+			continue // It waits for the adoption, however long that takes, and no call is made for it.
+		}
 		pending, err := r.Freshness.Pending(ctx, d)
 		if err != nil {
 			return err
 		}
 		if !pending {
 			continue
-		}
-		said := rollout.Decision{Name: d.Name, UID: string(d.UID), DecisionSpec: d.Spec, At: d.CreationTimestamp.Time, Unchecked: guard.unchecked(d)}
-		if ofAnother(d, obj) {
-			said.Void = "it was made for another Rollout of that name, which is gone"
 		}
 		o.pending = append(o.pending, d)
 		o.snapshot.Decisions = append(o.snapshot.Decisions, said)
@@ -69,7 +76,7 @@ func (r *RolloutReconciler) decisions(ctx context.Context, key client.ObjectKey,
 		return nil, fmt.Errorf("listing the decisions: %w", err)
 	}
 	slices.SortFunc(list.Items, func(a, b v1alpha1.Decision) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), writtenFirst(&a, &b), cmp.Compare(a.Name, b.Name))
 	})
 	var waiting []*v1alpha1.Decision
 	for i := range list.Items {
@@ -88,6 +95,15 @@ func (r *RolloutReconciler) decisions(ctx context.Context, key client.ObjectKey,
 	return waiting, nil
 }
 
+// writtenFirst orders decisions by when they were written last, where their times, which are in whole seconds, don't tell.
+func writtenFirst(a, b *v1alpha1.Decision) int {
+	order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
+	if err != nil {
+		return 0
+	}
+	return order
+}
+
 // urgency orders verbs: what lowers risk comes first.
 func urgency(verb v1alpha1.DecisionVerb) int {
 	switch verb {
@@ -102,10 +118,12 @@ func urgency(verb v1alpha1.DecisionVerb) int {
 
 // ofAnother says that a decision belongs to a Rollout which had that name before.
 func ofAnother(d *v1alpha1.Decision, obj *v1alpha1.Rollout) bool {
-	return slices.ContainsFunc(d.OwnerReferences, func(ref metav1.OwnerReference) bool {
-		group, _, _ := strings.Cut(ref.APIVersion, "/")
-		return ref.Kind == "Rollout" && group == v1alpha1.GroupVersion.Group && ref.UID != obj.UID
-	})
+	return slices.ContainsFunc(d.OwnerReferences, func(ref metav1.OwnerReference) bool { return isRollout(ref) && ref.UID != obj.UID })
+}
+
+func isRollout(ref metav1.OwnerReference) bool {
+	group, _, _ := strings.Cut(ref.APIVersion, "/")
+	return ref.Kind == "Rollout" && group == v1alpha1.GroupVersion.Group
 }
 
 // guard is what checks, in the cluster, who decides.
@@ -162,16 +180,21 @@ func (r *RolloutReconciler) guard(ctx context.Context) (guard, error) {
 	return found, nil
 }
 
-// disown rejects what was decided about a Rollout that doesn't exist: it must not lie in wait for one of that name.
-func (r *RolloutReconciler) disown(ctx context.Context, key client.ObjectKey) error {
+// disown rejects what was decided about a Rollout that doesn't exist: it must not lie in wait for one of that name. Some time later
+// it is removed, for nothing else would. It returns when the next is to be.
+func (r *RolloutReconciler) disown(ctx context.Context, key client.ObjectKey) (ctrl.Result, error) {
 	o := &observation{}
 	waiting, err := r.decisions(ctx, key, o)
-	if err != nil || len(waiting) == 0 {
-		return err
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	next := r.expire(ctx, o)
+	if len(waiting) == 0 {
+		return next, nil
 	}
 	// Another Weighlock may look after that Rollout, or the caches lag.
 	if exists, err := r.Freshness.Exists(ctx, key); err != nil || exists {
-		return err
+		return next, err
 	}
 	for _, d := range waiting {
 		after := d.DeepCopy()
@@ -179,11 +202,32 @@ func (r *RolloutReconciler) disown(ctx context.Context, key client.ObjectKey) er
 		after.Status = v1alpha1.DecisionStatus{Outcome: v1alpha1.DecisionRejected, At: &now, Message: fmt.Sprintf("there is no Rollout %s in namespace %s", key.Name, key.Namespace)}
 		err := r.Client.Status().Patch(ctx, after, client.MergeFrom(d), client.FieldOwner(v1alpha1.FieldManager))
 		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("rejecting decision %s: %w", d.Name, err)
+			return next, fmt.Errorf("rejecting decision %s: %w", d.Name, err)
 		}
 	}
 	r.prune(ctx, o)
-	return nil
+	// The outcomes bring events, upon which the time of each is found.
+	return next, nil
+}
+
+// expire deletes the decisions that were disowned a while ago, and returns when the next will have been.
+func (r *RolloutReconciler) expire(ctx context.Context, o *observation) ctrl.Result {
+	result := ctrl.Result{}
+	for _, d := range o.settled {
+		// What is the Rollout's goes with it, which another Weighlock may look after.
+		owned := slices.ContainsFunc(d.OwnerReferences, func(ref metav1.OwnerReference) bool { return isRollout(ref) && ref.Name == d.Spec.Rollout })
+		if owned || d.Status.At == nil {
+			continue
+		}
+		if left := d.Status.At.Add(disownedFor).Sub(r.Clock.Now()); left > 0 {
+			if result.RequeueAfter == 0 || left < result.RequeueAfter {
+				result.RequeueAfter = left
+			}
+			continue
+		}
+		r.remove(ctx, d)
+	}
+	return result
 }
 
 // settle reports what became of a decision. One that was made by hand becomes the Rollout's, so that it goes with it.
@@ -218,12 +262,17 @@ func (r *RolloutReconciler) own(ctx context.Context, obj *v1alpha1.Rollout, d *v
 	return r.Client.Patch(ctx, d, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(v1alpha1.FieldManager))
 }
 
-// prune deletes the oldest decisions that have an outcome, where there are too many. It is housekeeping: what fails is tried again.
+// prune deletes the oldest decisions that have an outcome, where there are too many.
 func (r *RolloutReconciler) prune(ctx context.Context, o *observation) {
 	for _, d := range o.settled[:max(0, len(o.settled)-decisionLimit)] {
-		if err := r.Client.Delete(ctx, d.DeepCopy()); client.IgnoreNotFound(err) != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "deleting an old decision", "decision", d.Name)
-		}
+		r.remove(ctx, d)
+	}
+}
+
+// remove deletes an old decision. It is housekeeping: what fails is tried again.
+func (r *RolloutReconciler) remove(ctx context.Context, d *v1alpha1.Decision) {
+	if err := r.Client.Delete(ctx, d.DeepCopy()); client.IgnoreNotFound(err) != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "deleting an old decision", "decision", d.Name)
 	}
 }
 
