@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -196,6 +199,27 @@ func TestStatus_KnowsFromTheRecordsWhatIsOver(t *testing.T) {
 		j := &judge{goal: c.goal, kept: func() []appsv1.ControllerRevision { return records }}
 		if got := j.rule(c.rollout, nil); got != (ruling{final: c.final, code: c.code, say: c.say}) {
 			t.Errorf("%s: it says %+v", name, got)
+		}
+	}
+}
+
+func TestStatus_IsNotTooLateForWhatItConcluded(t *testing.T) {
+	t.Parallel()
+	over := func() bool { return true }
+	s, a, r := &session{}, &asking{wanted: goalPromoted}, idle().rollout
+	a.out.bind(&cobra.Command{}, "")
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, ExitReached},
+		{exitWith(ExitRolledBack), ExitRolledBack},
+		{fmt.Errorf("wait for Rollout shop/checkout: it is %w", errGone), ExitError},
+		{context.Canceled, ExitTimeout},
+		{fmt.Errorf("watch: %w", context.Canceled), ExitTimeout},
+	} {
+		if got := exitCode(s.late(c.err, over, a, r)); got != c.want {
+			t.Errorf("%v in the moment in which the time is over ends with %d, want %d", c.err, got, c.want)
 		}
 	}
 }

@@ -116,7 +116,7 @@ func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout
 	}
 	j := &judge{goal: a.goal, kept: func() []appsv1.ControllerRevision {
 		// Without them a version that is over already is waited for.
-		records, _ := s.kept(ctx, found) //nolint:errcheck // See above.
+		records, _ := s.kept(ctx, found)
 		return records
 	}}
 	if a.goal.what == "" {
