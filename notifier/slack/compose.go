@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// Slack's limits, in characters: of the text of a section, of one of its fields, of a header and of a message's plain text.
-	mostText, mostField, mostHeader, mostPlain = 2900, 1900, 140, 2900
+	// Slack's limits, in characters: of the text of a section, of one of its fields, of what confirms a click, and of a message's plain
+	// text.
+	mostText, mostField, mostConfirm, mostPlain = 2900, 1900, 300, 2900
 	// The ids of the buttons.
 	actionApprove, actionAbort = "weighlock-approve", "weighlock-abort"
 )

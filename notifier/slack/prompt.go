@@ -24,15 +24,24 @@ func about(prompt *v1alpha1.Prompt, rollout *v1alpha1.Rollout) bool {
 		prompt.Revision == status.Candidate.Revision && prompt.Generation == rollout.Generation
 }
 
-// question is the message that asks for an approval.
-func question(rollout *v1alpha1.Rollout, prompt *v1alpha1.Prompt) message {
-	name := rollout.Namespace + "/" + rollout.Name
-	title := fmt.Sprintf("%s asks for approval of step %s", name, position(rollout))
+// wants is the title of a question.
+func wants(rollout *v1alpha1.Rollout) string {
+	return fmt.Sprintf("%s/%s asks for approval of step %s", rollout.Namespace, rollout.Name, position(rollout))
+}
+
+// question is the message that asks for an approval, with a button for each of what somebody in Slack may do.
+func (a *App) question(rollout *v1alpha1.Rollout, prompt *v1alpha1.Prompt) message {
+	title := wants(rollout)
 	lines := []string{":raised_hand: *" + said(title) + "*"}
 	if next := after(rollout); next != "" {
 		lines = append(lines, next)
 	}
-	lines = append(lines, approvals(rollout)+"; "+who(rollout))
+	buttons, approvable := a.buttons(rollout, prompt)
+	whom := who(rollout)
+	if !approvable {
+		whom += ", by " + code("kubectl weighlock approve")
+	}
+	lines = append(lines, approvals(rollout)+"; "+whom)
 	m := message{plain: notifier.Cut(escape(title), mostPlain), state: "open " + approvals(rollout)}
 	m.blocks = append(m.blocks, section(strings.Join(lines, "\n")), section("", facts(rollout, &v1alpha1.Thread{Revision: prompt.Revision})...))
 	if evidence := evidence(rollout); evidence != "" {
@@ -45,12 +54,33 @@ func question(rollout *v1alpha1.Rollout, prompt *v1alpha1.Prompt) message {
 	if len(given) > 0 {
 		m.blocks = append(m.blocks, small(strings.Join(given, "\n")))
 	}
-	approve := slackapi.NewButtonBlockElement(actionApprove, prompt.ID, plain("Approve")).WithStyle(slackapi.StylePrimary)
-	approve.Confirm = slackapi.NewConfirmationBlockObject(plain("Approve this step?"),
-		markdown("*"+said(name)+"* goes on from step "+said(position(rollout))+" when the other gates are open, too."), plain("Approve"), plain("Not yet"))
-	abort := slackapi.NewButtonBlockElement(actionAbort, prompt.ID, plain("Abort …")).WithStyle(slackapi.StyleDanger)
-	m.blocks = append(m.blocks, slackapi.NewActionBlock("weighlock", approve, abort))
+	if len(buttons) > 0 {
+		m.blocks = append(m.blocks, slackapi.NewActionBlock("weighlock", buttons...))
+	}
 	return m
+}
+
+// bare asks in words alone, where Slack doesn't take the form of a question: then people know at least.
+func bare(rollout *v1alpha1.Rollout) message {
+	title := wants(rollout)
+	text := ":raised_hand: *" + saidIn(mostText/2, title) + "*\nSlack doesn't take the form with buttons: decide by " + code("kubectl weighlock approve") + " or " + code("abort")
+	return message{plain: notifier.Cut(escape(title), mostPlain), blocks: []slackapi.Block{section(text)}, state: "bare"}
+}
+
+// buttons are those of a question; approvable says that one approves.
+func (a *App) buttons(rollout *v1alpha1.Rollout, prompt *v1alpha1.Prompt) (buttons []slackapi.BlockElement, approvable bool) {
+	approvable, abortable := a.answerable(rollout)
+	if approvable {
+		approve := slackapi.NewButtonBlockElement(actionApprove, prompt.ID, plain("Approve")).WithStyle(slackapi.StylePrimary)
+		text := "*" + saidIn(mostConfirm/2, rollout.Namespace+"/"+rollout.Name) + "* goes on from step " +
+			saidIn(mostConfirm/4, position(rollout)) + " when the other gates are open, too."
+		approve.Confirm = slackapi.NewConfirmationBlockObject(plain("Approve this step?"), markdown(text), plain("Approve"), plain("Not yet"))
+		buttons = append(buttons, approve)
+	}
+	if abortable {
+		buttons = append(buttons, slackapi.NewButtonBlockElement(actionAbort, prompt.ID, plain("Abort …")).WithStyle(slackapi.StyleDanger))
+	}
+	return buttons, approvable
 }
 
 // after tells what comes after the present step.

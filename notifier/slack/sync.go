@@ -100,12 +100,12 @@ func (a *App) bringUp(ctx context.Context, rollout *v1alpha1.Rollout, channel Ch
 	if err != nil || thread == nil || thread.Attempt > rollout.Status.Attempt {
 		return 0, err // What is known of the Rollout may be older than what was told of it.
 	}
-	prompt, err := a.syncPrompt(ctx, rollout, channel, thread)
-	if err != nil {
-		return 0, err
+	prompt, unasked := a.syncPrompt(ctx, rollout, channel, thread)
+	if unasked != nil && !ofMessage(unasked) {
+		return 0, unasked
 	}
 	again, err := a.refresh(ctx, rollout, thread)
-	return sooner(again, prompt), err
+	return sooner(again, prompt), errors.Join(err, unasked)
 }
 
 // current is the thread of the present attempt. What was said of the attempt before is brought to its end; where nothing was said of
@@ -215,7 +215,7 @@ func (a *App) syncPrompt(ctx context.Context, rollout *v1alpha1.Rollout, channel
 		}
 	}
 	if prompt := thread.Prompt; prompt.Timestamp != "" {
-		again, err := a.change(ctx, thread.Channel, prompt.Timestamp, prompt.ID, question(rollout, prompt))
+		again, err := a.change(ctx, thread.Channel, prompt.Timestamp, prompt.ID, a.question(rollout, prompt))
 		if !gone(err) {
 			return again, err
 		}
@@ -232,11 +232,17 @@ func (a *App) syncPrompt(ctx context.Context, rollout *v1alpha1.Rollout, channel
 	return 0, a.ask(ctx, rollout, thread, false)
 }
 
-// ask sends the prompt of a thread. Look says that it may have been sent.
+// ask sends the prompt of a thread. Look says that it may have been sent. Where Slack doesn't take its form, people are asked without
+// it, and the error stays: the form is tried again.
 func (a *App) ask(ctx context.Context, rollout *v1alpha1.Rollout, thread *v1alpha1.Thread, look bool) error {
-	m := question(rollout, thread.Prompt)
+	m := a.question(rollout, thread.Prompt)
 	to := place{channel: thread.Channel, thread: thread.Timestamp, broadcast: true}
 	timestamp, found, err := a.post(ctx, to, thread.Prompt.ID, m, look)
+	var unfit error
+	if ofMessage(err) && !gone(err) {
+		unfit, m = err, bare(rollout)
+		timestamp, found, err = a.post(ctx, to, thread.Prompt.ID, m, false)
+	}
 	if err != nil {
 		return err
 	}
@@ -244,7 +250,7 @@ func (a *App) ask(ctx context.Context, rollout *v1alpha1.Rollout, thread *v1alph
 		a.show(thread.Channel, timestamp, m)
 	}
 	thread.Prompt.Timestamp = timestamp
-	return a.keep(ctx, rollout, thread)
+	return errors.Join(unfit, a.keep(ctx, rollout, thread))
 }
 
 // closePrompt takes the buttons away from a prompt, and says who answered.

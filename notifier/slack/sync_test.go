@@ -261,36 +261,6 @@ func TestSync_LooksAtNothingThatIsOlderThanWhatWasTold(t *testing.T) {
 	}
 }
 
-func TestSync_AsksEachStepAnew(t *testing.T) {
-	approval := &v1alpha1.Approval{}
-	r := newRig(t, v1alpha1.Step{Weight: new(int32(5)), Approval: approval}, v1alpha1.Step{Weight: new(int32(50)), Approval: approval})
-	first := func(s *v1alpha1.RolloutStatus) { s.Step.Index, s.Step.Position = 0, "1/2" }
-	r.becomes(asking, first)
-	before := r.thread().Prompt
-	r.becomes(asking)
-	after := r.thread().Prompt
-	all := r.space.all()
-	if before.ID == after.ID || len(all) != 3 || strings.Contains(all[1].says(), "button") || !strings.Contains(all[2].says(), "button") {
-		t.Errorf("want the first step's prompt closed and another one sent, got %+v", all)
-	}
-}
-
-func TestSync_ClosesThePromptOfARolloutThatIsOver(t *testing.T) {
-	for name, state := range map[string]func(*v1alpha1.RolloutStatus){
-		"rolled back": rolledBack, "superseded": superseded, "retried": retried, "withdrawn": idle, "no longer asked": inStep,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t)
-			r.becomes(asking)
-			r.becomes(state)
-			if p := r.space.all()[1]; strings.Contains(p.says(), "button") || !strings.Contains(p.says(), "Nobody answered") {
-				t.Errorf("the prompt still asks: %s", p.says())
-			}
-		})
-	}
-}
-
 func TestSync_FinishesTheMessageOfAVersionThatIsFollowedAtOnce(t *testing.T) {
 	r := newRig(t)
 	r.stopped() // So that the message is as old as nothing.
@@ -302,17 +272,6 @@ func TestSync_FinishesTheMessageOfAVersionThatIsFollowedAtOnce(t *testing.T) {
 	all := r.space.all()
 	if len(all) != 2 || !strings.Contains(all[0].Text, "it serves all requests") || strings.Contains(all[0].says(), "brought up") {
 		t.Errorf("want the first version's end and the second's message, got %+v", all)
-	}
-}
-
-func TestSync_SaysInThePromptWhoAnswered(t *testing.T) {
-	r := newRig(t)
-	r.becomes(asking)
-	d := decided(r, v1alpha1.VerbApprove, "alice")
-	settle(t, d, v1alpha1.DecisionApplied, "step 2/2 is approved")
-	r.becomes(promoting)
-	if p := r.space.all()[1]; !strings.Contains(p.says(), "approved by alice through kubectl: looks good") {
-		t.Errorf("the prompt doesn't say who approved: %s", p.says())
 	}
 }
 
@@ -335,17 +294,6 @@ func TestSync_OpensADeletedThreadAgain(t *testing.T) {
 	}
 	if n := r.space.called() - calls; n != 0 {
 		t.Errorf("there were %d calls more", n)
-	}
-}
-
-func TestSync_AsksAgainWhereThePromptWasDeleted(t *testing.T) {
-	r := newRig(t)
-	r.becomes(asking)
-	before := r.thread()
-	r.space.remove(before.Prompt.Timestamp)
-	r.becomes(two)
-	if after := r.thread(); after.Timestamp != before.Timestamp || after.Prompt.Timestamp == before.Prompt.Timestamp || len(r.space.all()) != 2 {
-		t.Errorf("the thread is %+v, want the prompt sent again", after)
 	}
 }
 
@@ -413,14 +361,5 @@ func TestSync_WritesLaterWhatCouldNotBeWritten(t *testing.T) {
 	r.sync()
 	if thread := r.thread(); thread.Timestamp != r.space.all()[0].TS || len(r.space.all()) != 1 {
 		t.Errorf("the thread is %+v, want the message that was sent, once", thread)
-	}
-}
-
-func TestSync_AsksNobodyWhereTheSinkIsForReading(t *testing.T) {
-	r := newRig(t)
-	r.channels[0].Approvals = false
-	r.becomes(asking)
-	if all := r.space.all(); len(all) != 1 || strings.Contains(all[0].says(), "button") {
-		t.Errorf("want one message without buttons, got %+v", all)
 	}
 }

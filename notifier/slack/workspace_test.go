@@ -192,8 +192,11 @@ func (s *space) postMessage(form url.Values) map[string]any {
 // unfit is what Slack would refuse in a message's form.
 func unfit(form url.Values) string {
 	var blocks []struct {
-		Text   *struct{ Text string }
-		Fields []struct{ Text string }
+		Text     *struct{ Text string }
+		Fields   []struct{ Text string }
+		Elements []struct {
+			Confirm struct{ Text struct{ Text string } }
+		}
 	}
 	if err := json.Unmarshal([]byte(form.Get("blocks")), &blocks); err != nil || len(blocks) > 50 {
 		return "invalid_blocks"
@@ -201,6 +204,11 @@ func unfit(form url.Values) string {
 	for _, block := range blocks {
 		if (block.Text != nil && len([]rune(block.Text.Text)) > 3000) || len(block.Fields) > 10 {
 			return "invalid_blocks"
+		}
+		for _, element := range block.Elements {
+			if len([]rune(element.Confirm.Text.Text)) > 300 {
+				return "invalid_blocks"
+			}
 		}
 		for _, field := range block.Fields {
 			if len([]rune(field.Text)) > 2000 {
