@@ -5,13 +5,18 @@ import (
 	"slices"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/workload"
 )
 
 // after is the view as a plan leaves it, where people read in the status what became of what they said, or of the candidate: they read
 // it once. It is nil where the status tells of the plan's beginning, as with steps, which are told of once the mesh has taken them.
 func (v *view) after(p *Plan) *view {
+	if len(p.Actions) == 0 {
+		return nil
+	}
 	s, told := v.Snapshot, false
-	s.Records, s.Decisions = maps.Clone(s.Records), slices.Clone(s.Decisions)
+	s.Records, s.Decisions = map[string]workload.Record{}, slices.Clone(s.Decisions)
+	maps.Copy(s.Records, v.Records)
 	for _, action := range p.Actions {
 		switch a := action.(type) {
 		case Record:
@@ -52,7 +57,11 @@ func (v *view) foretell(p *Plan) {
 	if !slices.ContainsFunc(p.Actions, func(a Action) bool { _, is := a.(Note); return is }) {
 		return
 	}
-	next := v.after(p).decide()
+	after := v.after(p)
+	if after == nil {
+		return
+	}
+	next := after.decide()
 	if next.Stalled && !p.Stalled {
 		return
 	}
