@@ -115,28 +115,6 @@ func settle(t *testing.T, namespace string, outcome v1alpha1.DecisionOutcome, me
 	})
 }
 
-// affect makes the status that of after a decision.
-func affect(t *testing.T, rollout *v1alpha1.Rollout, d *v1alpha1.DecisionSpec) {
-	t.Helper()
-	setStatus(t, rollout, func(s *v1alpha1.RolloutStatus) {
-		voice := v1alpha1.Voice{Actor: d.Actor, At: metav1.Now()}
-		switch d.Verb {
-		case v1alpha1.VerbApprove:
-			s.Approval.Count, s.Approval.Given = s.Approval.Count+1, append(s.Approval.Given, voice)
-		case v1alpha1.VerbPromote:
-			s.State = v1alpha1.StateProgressing
-		case v1alpha1.VerbAbort:
-			s.State, s.Candidate.Failed = v1alpha1.StateRolledBack, "aborted"
-		case v1alpha1.VerbPause:
-			s.State, s.Paused = v1alpha1.StatePaused, &voice
-		case v1alpha1.VerbResume:
-			s.State, s.Paused = v1alpha1.StateWaiting, nil
-		case v1alpha1.VerbRetry:
-			s.State, s.Candidate.Failed = v1alpha1.StateProgressing, ""
-		}
-	})
-}
-
 // made are the decisions of a namespace.
 func made(t *testing.T, namespace string) []v1alpha1.Decision {
 	t.Helper()
