@@ -39,6 +39,7 @@ func (w *world) checkRoute(a rollout.SetRoute) {
 		}
 		w.mesh.reasserted = w.now
 	}
+	w.checkActed(a)
 	if a.Progress.Phase == rollout.PhaseRolledBack {
 		w.failed[a.Progress.Candidate] = true
 	}
@@ -56,6 +57,9 @@ func (w *world) checkRoute(a rollout.SetRoute) {
 			w.violated("two rollouts have the same number: %s", a.Progress)
 		}
 		w.attempt = a.Progress.Attempt
+	}
+	if a.Event == v1alpha1.ReasonPromoted && was.Phase != rollout.PhaseStep && len(w.spec.Steps) > 0 && (was.Hastened == nil || !was.Hastened.Full || was.Hastened.At.Before(w.since)) {
+		w.violated("%s is promoted past all steps, and nobody has said so of this rollout", a.Progress.Incumbent)
 	}
 	promoted := a.Progress.OnCopy && a.Progress.Incumbent == was.Candidate && was.Phase == rollout.PhaseStep
 	entered := a.Progress.Phase == rollout.PhaseStep
@@ -132,12 +136,66 @@ func (w *world) checkApproval(gate *v1alpha1.Approval, was rollout.Progress) {
 	}
 }
 
+// checkActed holds that what a decision asks for is done once.
+func (w *world) checkActed(a rollout.SetRoute) {
+	said := a.Progress.Reason
+	if a.Event != v1alpha1.ReasonRetried && (a.Event != v1alpha1.ReasonRolledBack || !strings.HasPrefix(said, "aborted by ")) {
+		return
+	}
+	if w.acted[said] {
+		w.violated("a decision is acted on twice: %s", said)
+	}
+	w.acted[said] = true
+}
+
+// checkHeard holds likewise that it is remembered once.
+func (w *world) checkHeard(was, now rollout.Progress) {
+	words := func(p rollout.Progress) []string {
+		var names []string
+		for _, word := range p.Approvals {
+			names = append(names, word.Decision)
+		}
+		for _, word := range []*rollout.Word{p.Paused, p.Hastened} {
+			if word != nil {
+				names = append(names, word.Decision)
+			}
+		}
+		return names
+	}
+	before := words(was)
+	for _, name := range words(now) {
+		if slices.Contains(before, name) {
+			continue
+		}
+		if w.acted[name] {
+			w.violated("%s is remembered twice", name)
+		}
+		w.acted[name] = true
+	}
+}
+
+// checkSaid holds that a pause is of the rollout that is under way.
+func (w *world) checkSaid(p rollout.Plan) {
+	if paused := p.Status.Paused; paused != nil && paused.At.Time.Before(w.since) {
+		w.violated("it is paused by %s, who said so before git asked for this", paused.Actor)
+	}
+}
+
+// takeNote has what people said before be over, once a plan that was carried out could have remembered what git says.
+func (w *world) takeNote(p rollout.Plan) {
+	if w.seen == w.git || !w.route.exists || w.mesh.foreign != "" || slices.ContainsFunc(p.Actions, func(a rollout.Action) bool { _, is := a.(rollout.SetRoute); return is }) {
+		return
+	}
+	w.seen, w.since = w.git, w.asked
+}
+
 // checkNote holds what is remembered against what may be: no more than what people said.
 func (w *world) checkNote(a rollout.Note) {
 	if !w.route.exists || !reflect.DeepEqual(a.Traffic, w.route.traffic) {
 		w.violated("a note moves traffic: %s", a.Traffic)
 	}
 	was, now := w.route.progress, a.Progress
+	w.checkHeard(was, now)
 	was.Approvals, was.Paused, was.Hastened, was.Decided = now.Approvals, now.Paused, now.Hastened, now.Decided
 	was.Rested, was.Attempt, was.Tried = now.Rested, now.Attempt, now.Tried
 	if now.Attempt < w.route.progress.Attempt {

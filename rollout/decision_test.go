@@ -215,6 +215,24 @@ func TestAbort_WhileItStarts_MarksTheRevision(t *testing.T) {
 	w.became(t, late, v1alpha1.DecisionSuperseded, "b was rolled back already: aborted by alice")
 }
 
+func TestAbort_IsNotForgottenWhenGitGoesOnAfterACrash(t *testing.T) {
+	t.Parallel()
+	for survives := range 4 {
+		w := adoptedWorld(canary())
+		w.spec.Suspend = true // so that it never began, and isn't on record
+		w.commit("b")
+		w.run(2)
+		w.decide(v1alpha1.VerbAbort, "alice")
+		w.step(survives)
+		aborted := w.route.progress.Phase == rollout.PhaseRolledBack
+		w.commit("c")
+		w.run(5)
+		if failed := w.record["b"].Failed != ""; failed != aborted {
+			t.Errorf("killed after %d writes: aborted is %t, and failed on record %t:\n%s", survives, aborted, failed, strings.Join(w.log, "\n"))
+		}
+	}
+}
+
 func TestAbort_AfterTheEnd_IsSuperseded(t *testing.T) {
 	t.Parallel()
 	w := inStep(t, canary())

@@ -21,14 +21,17 @@ func rollback(v *view) *Plan {
 		return v.targetUnready(reason)
 	}
 	back := v.retreat(PhaseRolledBack, failed, v1alpha1.ReasonRolledBack, reason)
-	p := doing(v1alpha1.StateRolledBack, v1alpha1.ReasonRolledBack, v.failure(failed, reason), back)
-	if failed == v.want {
+	abort := v.heard.abort
+	if abort != nil {
+		back.Progress.Decided = []string{abort.UID}
+	}
+	p := doing(v1alpha1.StateRolledBack, v1alpha1.ReasonRolledBack, v.failure(failed, reason))
+	if v.progress.Phase != PhaseStep {
+		// It has no traffic, and may have no record either, which can't be made any more once git has gone on.
 		p.Actions = append(p.Actions, v.recorded()...)
 	}
-	p.Actions = append(p.Actions, MarkFailed{Revision: failed, Reason: reason})
-	if abort := v.heard.abort; abort != nil {
-		back.Progress.Decided = []string{abort.UID}
-		p.Actions[0] = back
+	p.Actions = append(p.Actions, back, MarkFailed{Revision: failed, Reason: reason})
+	if abort != nil {
 		p.Actions = append(p.Actions, acted(*abort, "", "%s is rolled back", failed))
 	}
 	p.Stalled = true

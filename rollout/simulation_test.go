@@ -58,8 +58,10 @@ func (w *world) step(survives int) rollout.Plan {
 			return p
 		}
 	}
+	w.checkSaid(p)
 	if survives >= len(p.Actions) {
 		w.checkState()
+		w.takeNote(p)
 	}
 	return p
 }
@@ -157,7 +159,9 @@ func (w *world) happen(r *rand.Rand) {
 	case n == 18 && w.scaler != nil && w.route.progress.OnCopy && w.replicas > 0:
 		w.demand += 2 // more users, while a copy serves
 	case n < 28 && n > 18:
-		w.sayAnything(r)
+		for range 1 + r.IntN(3) {
+			w.sayAnything(r)
+		}
 	case n == 17:
 		for _, revision := range slices.Sorted(maps.Keys(w.copies)) {
 			w.copies[revision].edited = true
@@ -177,6 +181,7 @@ func (w *world) sayAnything(r *rand.Rand) {
 			d.Step = new(int32(0))
 		}
 		d.Full = d.Verb == v1alpha1.VerbPromote && r.IntN(3) == 0
+		d.Reason = d.Name
 		switch r.IntN(12) {
 		case 0:
 			d.Revision = revisions[r.IntN(len(revisions))]
@@ -193,7 +198,7 @@ func simulate(seed uint64) *world {
 	for range 600 {
 		w.happen(r)
 		survives := 100
-		if r.IntN(10) == 0 {
+		if r.IntN(10) == 0 || (len(w.decisions) > 0 && r.IntN(3) == 0) {
 			survives = r.IntN(3)
 		}
 		w.step(survives)

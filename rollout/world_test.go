@@ -58,6 +58,11 @@ type world struct {
 	decisions []rollout.Decision
 	said      int
 	outcomes  map[string]rollout.Settle
+	// acted are those that were acted on. What people said before since is of a rollout that is over: asked is when git began to
+	// say what it says, or the oldest word then that was not heard, and seen what git said when Weighlock last took note.
+	acted        map[string]bool
+	asked, since time.Time
+	seen         string
 	// attempt is that of the last rollout that was seen in a step.
 	attempt int64
 	// wrong is since when the workload has had users' traffic on pods that are not the incumbent's.
@@ -109,7 +114,7 @@ func newWorld(spec v1alpha1.RolloutSpec) *world {
 		spec: spec, generation: 2, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), git: "a", replicas: 3,
 		pods: map[string]int32{"a": 3}, copies: map[string]*copied{}, record: map[string]workload.Record{},
 		bad: map[string]bool{}, thin: map[string]bool{}, broken: map[string]bool{}, failed: map[string]bool{},
-		lastTraffic: map[string]time.Time{}, held: true, demand: 3, outcomes: map[string]rollout.Settle{},
+		lastTraffic: map[string]time.Time{}, held: true, demand: 3, outcomes: map[string]rollout.Settle{}, acted: map[string]bool{},
 	}
 }
 
@@ -133,7 +138,20 @@ func (w *world) commit(revision string) {
 	if w.adopted && w.held && revision != w.git {
 		w.paused, w.owned = true, w.owned && w.paused
 	}
+	if revision != w.git {
+		w.asked = w.now
+		for _, d := range w.decisions { // Nobody has heard them yet.
+			w.asked = earlier(w.asked, d.At)
+		}
+	}
 	w.git = revision
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func (w *world) running() []string {
@@ -190,10 +208,12 @@ func (w *world) snapshot() rollout.Snapshot {
 	}
 	if w.route.exists {
 		progress := w.route.progress
-		s.Route = rollout.Route{Exists: true, Progress: &progress, WrittenAt: w.route.written, TakenAt: w.taken(), Foreign: w.mesh.foreign}
-		s.Route.Taken = !w.now.Before(s.Route.TakenAt)
+		s.Route = rollout.Route{Exists: true, Progress: &progress, WrittenAt: w.route.written, Foreign: w.mesh.foreign}
+		if s.Route.Taken = !w.now.Before(w.taken()); s.Route.Taken {
+			s.Route.TakenAt = w.taken()
+		}
 		if w.taken().Equal(w.route.written.Add(settle)) {
-			s.Route.Settles = s.Route.TakenAt
+			s.Route.Settles = w.taken()
 		}
 		s.Route.Holds = func(t rollout.Traffic) bool { return reflect.DeepEqual(t, w.route.traffic) }
 	}
