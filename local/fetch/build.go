@@ -138,11 +138,17 @@ func (f *fetcher) own(ctx context.Context, name, module, target string) (string,
 	// Without further arguments, to share Go's cache with a plain go build.
 	r := recipe{what: name, module: module, target: target}
 	final := filepath.Join(folder, name)
-	// A name of its own first: the program may be running.
-	if err := f.build(ctx, r, final+".unfinished"); err != nil {
+	// A name of its own first: the program may be running. Where it is what was
+	// built before, Go finds it up to date, and links nothing.
+	unfinished := final + ".unfinished"
+	_ = os.Remove(unfinished)
+	_ = os.Link(final, unfinished)
+	// Two names of one file stay two when one is renamed to the other.
+	defer func() { _ = os.Remove(unfinished) }()
+	if err := f.build(ctx, r, unfinished); err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)
 	}
-	if err := os.Rename(final+".unfinished", final); err != nil {
+	if err := os.Rename(unfinished, final); err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)
 	}
 	return final, nil

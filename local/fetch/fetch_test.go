@@ -123,6 +123,38 @@ func TestAll_BuildsAnewWhenItsSourcesChange(t *testing.T) {
 	}
 }
 
+func TestAll_BuildsTheProductAnewOnlyWhenItChanged(t *testing.T) {
+	options := fetch.Options{Root: checkout(t), Cache: t.TempDir(), Weighlock: true}
+	const program = "package main\n\nfunc main() {}\n"
+	source := filepath.Join(options.Root, "cmd/weighlock/main.go")
+	write(t, filepath.Join(options.Root, "go.mod"), "module product\n\ngo 1.24\n")
+	write(t, filepath.Join(options.Root, "cmd/kubectl-weighlock/main.go"), program)
+	write(t, source, program)
+	built := func() os.FileInfo {
+		t.Helper()
+		programs, _, err := all(t, options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.Stat(programs.Weighlock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left, err := filepath.Glob(filepath.Dir(programs.Weighlock) + "/*.unfinished"); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+		return file
+	}
+	first := built()
+	if again := built(); !os.SameFile(first, again) {
+		t.Error("it was built again, and nothing had changed")
+	}
+	write(t, source, strings.Replace(program, "{}", "{ println() }", 1))
+	if changed := built(); os.SameFile(first, changed) {
+		t.Error("it was not built anew, or in the place of a program that may be running")
+	}
+}
+
 func TestAll_LeavesNothingInTheCacheWhenABuildFails(t *testing.T) {
 	options := fetch.Options{Root: checkout(t), Cache: t.TempDir()}
 	write(t, filepath.Join(options.Root, "local/build/kube/main.go"), "package main\n\nfunc main() { oops }\n")
