@@ -52,10 +52,10 @@ func TestDecide_RetriesWhatWasSetBack(t *testing.T) {
 	alice.run(t, "retry", "--wait=false").says(t, 0, "checkout: asked to retry 7c4bh2aaaa\n", "")
 }
 
-// waitsForAnAnswer is a call that has made a decision, and that decision's name.
-func waitsForAnAnswer(t *testing.T, namespace string) (*called, *v1alpha1.Decision) {
+// waitsForAnAnswer is a call that has made a decision, and that decision.
+func waitsForAnAnswer(t *testing.T, namespace string, alice caller) (*called, *v1alpha1.Decision) {
 	t.Helper()
-	call := as(t, namespace, "alice", "weighlock-promoter").start(t, "abort", "--timeout", "5m")
+	call := alice.start(t, "abort", "--timeout", "5m")
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if all := made(t, namespace); len(all) == 1 {
 			return call, &all[0]
@@ -68,7 +68,7 @@ func waitsForAnAnswer(t *testing.T, namespace string) (*called, *v1alpha1.Decisi
 func TestDecide_SaysThatADecisionIsGone(t *testing.T) {
 	namespace := newNamespace(t)
 	waitingRollout(t, namespace, nil)
-	call, decision := waitsForAnAnswer(t, namespace)
+	call, decision := waitsForAnAnswer(t, namespace, as(t, namespace, "alice", "weighlock-promoter"))
 	if err := admin.Delete(t.Context(), decision); err != nil {
 		t.Fatal(err)
 	}
@@ -76,10 +76,24 @@ func TestDecide_SaysThatADecisionIsGone(t *testing.T) {
 	call.says(t, 1, "", fmt.Sprintf("error: decision %s was deleted before anything came of it: is Rollout %s/checkout there still?\n", decision.Name, namespace))
 }
 
+func TestDecide_SaysThatADecisionWentWhileItCouldNotSee(t *testing.T) {
+	namespace := newNamespace(t)
+	waitingRollout(t, namespace, nil)
+	connection, path := newLink(t, as(t, namespace, "alice", "weighlock-promoter").kubeconfig)
+	call, decision := waitsForAnAnswer(t, namespace, caller{kubeconfig: path})
+	connection.cut()
+	if err := admin.Delete(t.Context(), decision); err != nil {
+		t.Fatal(err)
+	}
+	connection.mend(t)
+	call.wait(t)
+	call.want(t, 1, "was deleted before anything came of it")
+}
+
 func TestDecide_SaysThatADecisionStandsWhenItIsInterrupted(t *testing.T) {
 	namespace := newNamespace(t)
 	waitingRollout(t, namespace, nil)
-	call, decision := waitsForAnAnswer(t, namespace)
+	call, decision := waitsForAnAnswer(t, namespace, as(t, namespace, "alice", "weighlock-promoter"))
 	call.stop()
 	call.wait(t)
 	if said := call.errOut.String(); call.code != 130 || !strings.Contains(said, "decision "+decision.Name+" is made all the same") {
