@@ -1,8 +1,11 @@
 package kustomize_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -59,6 +62,56 @@ func allow(t *testing.T, namespace, user string, rules ...rbacv1.PolicyRule) {
 	}
 	if err := server.Create(t.Context(), binding); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// may says whether a user may do something with a resource in a namespace, or in all where that is empty. The resource is written as for
+// kubectl auth can-i: pods, rollouts.weighlock.dev, pods/exec.
+func may(ctx context.Context, t *testing.T, user, verb, resource, namespace string) bool {
+	t.Helper()
+	resource, subresource, _ := strings.Cut(resource, "/")
+	resource, group, _ := strings.Cut(resource, ".")
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: user,
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Group: group, Resource: resource, Subresource: subresource, Verb: verb, Namespace: namespace,
+		},
+	}}
+	if err := server.Create(ctx, review); err != nil {
+		t.Fatal(err)
+	}
+	return review.Status.Allowed
+}
+
+// What the kubectl plugin shows, each role reads by itself, in the namespace in which it is bound.
+func TestRoles_ReadWhatThePluginShows(t *testing.T) {
+	shop := shop(t)
+	elsewhere := newNamespace(t)
+	for _, user := range []string{"alice", "bob", "carol", "dana"} {
+		for _, resource := range []string{
+			"rollouts.weighlock.dev", "decisions.weighlock.dev", "deployments.apps", "controllerrevisions.apps", "pods", "events",
+		} {
+			for _, verb := range []string{"get", "list", "watch"} {
+				if !may(t.Context(), t, user, verb, resource, shop) {
+					t.Errorf("%s may not %s %s", user, verb, resource)
+				}
+				if may(t.Context(), t, user, verb, resource, elsewhere) {
+					t.Errorf("%s may %s %s elsewhere", user, verb, resource)
+				}
+			}
+			for _, verb := range []string{"update", "patch", "delete"} {
+				if !strings.HasPrefix(resource, "rollouts.") && may(t.Context(), t, user, verb, resource, shop) {
+					t.Errorf("%s may %s %s", user, verb, resource)
+				}
+			}
+		}
+		for _, resource := range []string{"secrets", "configmaps", "services", "replicasets.apps", "pods/log", "pods/exec", "pods/portforward"} {
+			for _, verb := range []string{"get", "list", "create"} {
+				if may(t.Context(), t, user, verb, resource, shop) {
+					t.Errorf("%s may %s %s", user, verb, resource)
+				}
+			}
+		}
 	}
 }
 
