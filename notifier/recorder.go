@@ -20,11 +20,14 @@ import (
 const ReasonRefused = "NotificationRefused"
 
 const (
-	// repeatsFor is how long an event isn't told again when nothing else was told of its object since.
-	repeatsFor = time.Hour
+	// repeats is how soon an event comes again that is only repeated, as when a write failed and what was done is done again, or when
+	// somebody undoes it time and again. What comes later has happened anew.
+	repeats = time.Minute
+	// goesOn is after how long it is told again that something still comes again and again.
+	goesOn = time.Hour
 	// mostNames is how much is told of the names that an annotation has in vain, in characters: events of Kubernetes are short.
 	mostNames = 300
-	// mostRemembered is of how many objects it is known what was told last.
+	// mostRemembered is of how many objects it is known what happened last.
 	mostRemembered = 8192
 )
 
@@ -43,11 +46,12 @@ type Recorder struct {
 	last map[string]told
 }
 
-// told is what was told last of an object.
+// told is what happened last to an object.
 type told struct {
 	attempt         int64
 	reason, message string
-	at              time.Time
+	// at is when it was told, and seen when it came last.
+	at, seen time.Time
 }
 
 var _ record.EventRecorder = &Recorder{}
@@ -82,20 +86,19 @@ func (r *Recorder) tell(object runtime.Object, annotations map[string]string, ev
 		return
 	}
 	warning := eventtype == corev1.EventTypeWarning
-	sinks, refused := r.route(about, reason, warning)
-	if len(sinks) == 0 && len(refused) == 0 {
-		return
-	}
 	now := r.clock.Now()
-	if len(refused) > 0 {
-		r.refuse(about, refused, now)
-	}
+	said := told{reason: reason, message: message, at: now, seen: now}
 	rollout, _ := about.(*v1alpha1.Rollout)
-	said := told{reason: reason, message: message, at: now}
 	if rollout != nil {
 		said.attempt = rollout.Status.Attempt
 	}
-	if len(sinks) == 0 || !r.isNews(key(about), said) {
+	// What nobody is told of is remembered too: what comes before and after it are two events.
+	news := r.isNews(key(about), said, repeats)
+	sinks, refused := r.route(about, reason, warning)
+	if len(refused) > 0 {
+		r.refuse(about, refused, now)
+	}
+	if len(sinks) == 0 || !news {
 		return
 	}
 	reference, err := reference.GetReference(r.scheme, object)
@@ -109,34 +112,36 @@ func (r *Recorder) tell(object runtime.Object, annotations map[string]string, ev
 	r.dispatcher.Send(sinks, event)
 }
 
-// refuse tells of sinks that a Rollout names in vain, once.
+// refuse tells of sinks that a Rollout names in vain, which it does with each event.
 func (r *Recorder) refuse(object client.Object, names []string, now time.Time) {
 	message := fmt.Sprintf("the annotation %s names %s: there is no such sink, or its namespaces in Weighlock's configuration leave out %q",
 		v1alpha1.AnnotationNotify, Cut(strings.Join(names, ", "), mostNames), object.GetNamespace())
-	if r.isNews(ReasonRefused+key(object), told{reason: ReasonRefused, message: message, at: now}) {
+	if r.isNews(ReasonRefused+key(object), told{reason: ReasonRefused, message: message, at: now, seen: now}, goesOn) {
 		r.events.Event(object, corev1.EventTypeWarning, ReasonRefused, message)
 	}
 }
 
-// isNews says whether this was not told last of the object, and remembers it.
-func (r *Recorder) isNews(key string, said told) bool {
+// isNews says whether this is more than what happened last to the object, come again within a time, and remembers it.
+func (r *Recorder) isNews(key string, said told, within time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before, known := r.last[key]
-	if known && before.attempt == said.attempt && before.reason == said.reason && before.message == said.message && said.at.Sub(before.at) < repeatsFor {
-		return false
+	news := !known || before.attempt != said.attempt || before.reason != said.reason || before.message != said.message ||
+		said.seen.Sub(before.seen) >= within || said.at.Sub(before.at) >= goesOn
+	if !news {
+		said.at = before.at
 	}
 	if !known && len(r.last) >= mostRemembered {
-		r.forget(said.at)
+		r.forget(said.seen)
 	}
 	r.last[key] = said
-	return true
+	return news
 }
 
 // forget makes room: of what is old, else of everything.
 func (r *Recorder) forget(now time.Time) {
 	for key, said := range r.last {
-		if now.Sub(said.at) >= repeatsFor {
+		if now.Sub(said.seen) >= repeats {
 			delete(r.last, key)
 		}
 	}

@@ -116,7 +116,7 @@ func TestRecorder_TellsNothingTwiceInARow(t *testing.T) {
 	say(rollout, "a")
 	rollout.Status.Attempt++
 	say(rollout, "a")
-	r.clock.Step(59 * time.Minute)
+	r.clock.Step(59 * time.Second)
 	say(rollout, "a") // A repetition.
 	r.clock.Step(time.Minute)
 	say(rollout, "a")
@@ -130,9 +130,41 @@ func TestRecorder_TellsNothingTwiceInARow(t *testing.T) {
 	}
 }
 
+// Two who write a route against each other would fill a channel.
+func TestRecorder_TellsOnceAnHourOfWhatGoesOnAndOn(t *testing.T) {
+	r := newTold(t, nil)
+	for range 361 {
+		r.Event(checkout(), corev1.EventTypeWarning, "RouteReasserted", "the route was changed by argocd: writing it again")
+		<-r.events.Events
+		r.clock.Step(10 * time.Second)
+	}
+	r.stop()
+	if got := len(r.sink.messages()); got != 2 {
+		t.Errorf("told %d times in an hour, want at its start and at its end", got)
+	}
+}
+
+// Who is told of some events only must still hear of each of them.
+func TestRecorder_KnowsOfWhatCameBetweenThoughNobodyIsTold(t *testing.T) {
+	r := newTold(t, func(_ client.Object, reason string, _ bool) ([]string, []string) {
+		if reason == "ApprovalNeeded" {
+			return []string{"s"}, nil
+		}
+		return nil, nil
+	})
+	for _, reason := range []string{"ApprovalNeeded", "Approved", "ApprovalNeeded"} {
+		r.Event(checkout(), corev1.EventTypeNormal, reason, reason)
+	}
+	r.stop()
+	if diff := cmp.Diff([]string{"ApprovalNeeded", "ApprovalNeeded"}, r.sink.messages()); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
 func TestRecorder_SaysOnceWhichSinksAreNamedInVain(t *testing.T) {
 	r := newTold(t, func(client.Object, string, bool) ([]string, []string) { return nil, []string{"theirs", "typo"} })
 	r.Event(checkout(), corev1.EventTypeNormal, "Started", "a")
+	r.clock.Step(59 * time.Minute)
 	r.Event(checkout(), corev1.EventTypeNormal, "Promoted", "b")
 	want := []string{"Normal Started a", "Warning NotificationRefused the annotation weighlock.dev/notify names theirs, typo: there is no such sink, or its namespaces in Weighlock's configuration leave out \"shop\"", "Normal Promoted b"}
 	var got []string
@@ -182,36 +214,6 @@ func TestRecorder_ForgetsRatherThanGrows(t *testing.T) {
 	d.stop()
 	if len(first) != 2 {
 		t.Error("what was told of the first object is remembered after ten thousand others")
-	}
-}
-
-func TestEvent_FactsAreWhatPeopleAskFor(t *testing.T) {
-	event := notifier.Event{Rollout: checkout()}
-	want := []notifier.Fact{
-		{Name: "Candidate", Value: "7d4b9"},
-		{Name: "Step", Value: "2/3 half"},
-		{Name: "Traffic", Value: "50%"},
-		{Name: "Measured", Value: "49.8%"},
-		{Name: "errors", Value: "4.6% (incumbent: 0%)"},
-		{Name: "latency", Value: "nothing measured (incumbent: p99 80 ms)"},
-		{Name: "Commit", Value: "main@sha1:0123456789ab"},
-		{Name: "Author", Value: "Alice"},
-	}
-	if diff := cmp.Diff(want, event.Facts()); diff != "" {
-		t.Errorf("facts (-want +got):\n%s", diff)
-	}
-	event.Rollout.Status.Candidate.Commit = "0123456789abcdef0123456789abcdef01234567"
-	if got := event.Facts()[6].Value; got != "0123456789ab" {
-		t.Errorf("the commit is %q", got)
-	}
-}
-
-func TestCut_MarksWhereItDoes(t *testing.T) {
-	if got := notifier.Cut("äöü", 3); got != "äöü" {
-		t.Errorf("got %q", got)
-	}
-	if got := notifier.Cut("äöüß", 3); got != "äö…" {
-		t.Errorf("got %q", got)
 	}
 }
 
