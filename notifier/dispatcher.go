@@ -81,7 +81,8 @@ func NewDispatcher(o Options) (*Dispatcher, error) {
 	return &Dispatcher{o: o, measures: m, process: strconv.FormatUint(rand.Uint64(), 36), workers: map[string]*worker{}}, nil //nolint:gosec // The id is to be unique, not secret.
 }
 
-// Use replaces the sinks. What waits for one stays with the one that has its name afterwards.
+// Use replaces the sinks. What waits for one stays with the one that has its name afterwards, and is tried at once where that is
+// another than before: they are compared, so they are to be pointers.
 func (d *Dispatcher) Use(sinks map[string]Sink) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

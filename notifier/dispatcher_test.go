@@ -5,152 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/weighlock/weighlock/notifier"
 )
-
-// sink notes what it is told, and answers as the test says.
-type sink struct {
-	mu     sync.Mutex
-	told   []notifier.Event
-	answer func(notifier.Event) error
-	// came is sent to with each try.
-	came chan string
-}
-
-func newSink(answer func(notifier.Event) error) *sink {
-	return &sink{answer: answer, came: make(chan string, 1000)}
-}
-
-func (s *sink) Deliver(_ context.Context, event notifier.Event) error {
-	s.mu.Lock()
-	s.told = append(s.told, event)
-	s.mu.Unlock()
-	defer func() { s.came <- event.Message }()
-	if s.answer == nil {
-		return nil
-	}
-	return s.answer(event)
-}
-
-func (s *sink) messages() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var messages []string
-	for _, event := range s.told {
-		messages = append(messages, event.Message)
-	}
-	return messages
-}
-
-func (s *sink) await(t *testing.T, tries int) {
-	t.Helper()
-	for range tries {
-		select {
-		case <-s.came:
-		case <-time.After(20 * time.Second):
-			t.Fatalf("waited in vain for the sink to be told; it was told %q", s.messages())
-		}
-	}
-}
-
-// desk is a dispatcher that runs on a clock of the test's.
-type desk struct {
-	*notifier.Dispatcher
-	clock    *clocktesting.FakeClock
-	registry *prometheus.Registry
-	stop     func()
-}
-
-func newDesk(t *testing.T, o notifier.Options) *desk {
-	t.Helper()
-	d := &desk{clock: newClock(), registry: prometheus.NewRegistry()}
-	o.Clock, o.Registerer, o.Log = d.clock, d.registry, logr.Discard()
-	made, err := notifier.NewDispatcher(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Dispatcher = made
-	return d
-}
-
-func (d *desk) start(t *testing.T) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- d.Start(ctx) }()
-	d.stop = sync.OnceFunc(func() {
-		cancel()
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Error(err)
-			}
-		case <-time.After(20 * time.Second):
-			t.Error("the dispatcher doesn't stop")
-		}
-	})
-	t.Cleanup(d.stop)
-}
-
-func (d *desk) send(sinks []string, messages ...string) {
-	for _, message := range messages {
-		d.Send(sinks, &notifier.Event{At: d.clock.Now(), Message: message})
-	}
-}
-
-// pass waits until somebody waits for the clock, and moves it on.
-func (d *desk) pass(t *testing.T, by time.Duration) {
-	t.Helper()
-	for range 2000 {
-		if d.clock.HasWaiters() {
-			d.clock.Step(by)
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatal("nobody waits for the clock")
-}
-
-// measured compares a metric, as it is exposed without its help and type.
-func (d *desk) measured(t *testing.T, name string, want ...string) {
-	t.Helper()
-	var got []string
-	for range 400 {
-		got = nil
-		families, err := d.registry.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, family := range families {
-			for _, m := range family.GetMetric() {
-				if family.GetName() != name {
-					continue
-				}
-				var labels []string
-				for _, label := range m.GetLabel() {
-					labels = append(labels, label.GetValue())
-				}
-				got = append(got, fmt.Sprintf("%s %v", strings.Join(labels, " "), m.GetCounter().GetValue()+m.GetGauge().GetValue()))
-			}
-		}
-		if slices.Equal(got, want) {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("%s (-want +got):\n%s", name, cmp.Diff(want, got))
-}
 
 func TestDispatcher_TellsEachSinkInOrder(t *testing.T) {
 	d := newDesk(t, notifier.Options{})
@@ -256,6 +119,43 @@ func TestDispatcher_GivesUpWhatIsNoUse(t *testing.T) {
 	d.measured(t, "weighlock_notifications_total", "delivered s 1", "failed s 2", "retried s 9")
 }
 
+// An alert on the increase of a counter sees nothing of one that comes into being with its first failure.
+func TestDispatcher_CountsFromZero(t *testing.T) {
+	d := newDesk(t, notifier.Options{})
+	d.Use(map[string]notifier.Sink{"s": newSink(nil)})
+	for name, want := range map[string]int{"weighlock_notifications_total": 3, "weighlock_notifications_dropped_total": 4} {
+		if got, err := testutil.GatherAndCount(d.registry, name); err != nil || got != want {
+			t.Errorf("%d series of %s before anything was told, and %v: want %d", got, name, err, want)
+		}
+	}
+}
+
+// Who was away, and answers with errors while it starts, is not given up for the time that it was away.
+func TestDispatcher_CountsAnswersOnly(t *testing.T) {
+	d := newDesk(t, notifier.Options{})
+	tries := 0
+	s := newSink(nil)
+	s.answer = func(notifier.Event) error {
+		tries++
+		switch {
+		case tries <= 12:
+			return errors.New("away")
+		case tries <= 21:
+			return &notifier.AnswerError{Err: errors.New("404")}
+		}
+		return nil
+	}
+	d.Use(map[string]notifier.Sink{"s": s})
+	d.start(t)
+	d.send([]string{"s"}, "a")
+	for range 21 {
+		s.await(t, 1)
+		d.pass(t, time.Minute)
+	}
+	s.await(t, 1)
+	d.measured(t, "weighlock_notifications_total", "delivered s 1", "retried s 21")
+}
+
 func TestDispatcher_GivesUpWhatIsTooOld(t *testing.T) {
 	d := newDesk(t, notifier.Options{MaxAge: 10 * time.Minute})
 	s := newSink(func(e notifier.Event) error {
@@ -329,10 +229,6 @@ func TestDispatcher_LimitsATry(t *testing.T) {
 	}
 }
 
-type deliver func(context.Context, notifier.Event) error
-
-func (f deliver) Deliver(ctx context.Context, event notifier.Event) error { return f(ctx, event) }
-
 func TestDispatcher_ANewSinkTakesWhatWaitedForTheOneOfItsName(t *testing.T) {
 	d := newDesk(t, notifier.Options{})
 	old, other := newSink(func(notifier.Event) error { return errors.New("away") }), newSink(nil)
@@ -346,6 +242,31 @@ func TestDispatcher_ANewSinkTakesWhatWaitedForTheOneOfItsName(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "b"}, other.messages()); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
+}
+
+// A change of the configuration that has nothing to do with a sink must not end the rest that it asked for.
+func TestDispatcher_TheSameSinkKeepsItsRest(t *testing.T) {
+	d := newDesk(t, notifier.Options{})
+	limited := newSink(func(notifier.Event) error {
+		return &notifier.RetryError{After: time.Hour, Err: errors.New("rate limited")}
+	})
+	d.Use(map[string]notifier.Sink{"s": limited})
+	d.start(t)
+	d.send([]string{"s"}, "a")
+	limited.await(t, 1)
+	d.Use(map[string]notifier.Sink{"s": limited, "other": newSink(nil)})
+	d.unmoved(t, limited)
+}
+
+func TestDispatcher_ASinkThatWasReplacedWhileNothingWaitedKeepsItsRest(t *testing.T) {
+	d := newDesk(t, notifier.Options{})
+	away := newSink(func(notifier.Event) error { return errors.New("away") })
+	d.Use(map[string]notifier.Sink{"s": newSink(nil)})
+	d.start(t)
+	d.Use(map[string]notifier.Sink{"s": away})
+	d.send([]string{"s"}, "a")
+	away.await(t, 1)
+	d.unmoved(t, away)
 }
 
 func TestDispatcher_ARemovedSinkIsToldNoMore(t *testing.T) {
@@ -420,8 +341,4 @@ func TestDispatcher_CanBeMadeOncePerRegistry(t *testing.T) {
 	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
 		t.Errorf("metrics: %v, %v", problems, err)
 	}
-}
-
-func newClock() *clocktesting.FakeClock {
-	return clocktesting.NewFakeClock(time.Unix(1_764_000_000, 0))
 }

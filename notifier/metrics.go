@@ -25,6 +25,17 @@ type measures struct {
 	duration *prometheus.HistogramVec
 }
 
+// begin has the metrics of a sink start at 0: else the first failure would be no increase.
+func (m *measures) begin(sink string) {
+	m.waiting.WithLabelValues(sink).Set(0)
+	for _, result := range []string{resultDelivered, resultRetried, resultFailed} {
+		m.tries.WithLabelValues(sink, result)
+	}
+	for _, reason := range []string{droppedFull, droppedExpired, droppedRemoved, droppedShutdown} {
+		m.dropped.WithLabelValues(sink, reason)
+	}
+}
+
 func newMeasures(registerer prometheus.Registerer) (*measures, error) {
 	m := &measures{
 		tries: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -30,7 +30,7 @@ func newWorker(name string, sink Sink, o *Options, m *measures) *worker {
 		replaced: make(chan struct{}, 1), removed: make(chan struct{}), draining: make(chan struct{}),
 	}
 	w.sink.Store(&sink)
-	m.waiting.WithLabelValues(name).Set(0)
+	m.begin(name)
 	return w
 }
 
@@ -43,7 +43,9 @@ func (w *worker) put(event *Event) {
 }
 
 func (w *worker) replace(sink Sink) {
-	w.sink.Store(&sink)
+	if before := w.sink.Swap(&sink); *before == sink {
+		return
+	}
 	select {
 	case w.replaced <- struct{}{}:
 	default:
@@ -91,7 +93,7 @@ func (w *worker) leave(ctx context.Context) {
 
 // deliver tries until it is done or no use.
 func (w *worker) deliver(ctx context.Context, event *Event) {
-	pause := w.o.FirstPause
+	pause, answered := w.o.FirstPause, 0
 	for try := 1; ; try++ {
 		err := w.try(ctx, event)
 		if err == nil {
@@ -101,7 +103,10 @@ func (w *worker) deliver(ctx context.Context, event *Event) {
 		log := w.o.Log.WithValues("sink", w.name, "event", event.ID, "reason", event.Reason, "object", event.Key(), "try", try)
 		var permanent *PermanentError
 		var answer *AnswerError
-		if errors.As(err, &permanent) || errors.As(err, &answer) && try >= answeredTries {
+		if errors.As(err, &answer) {
+			answered++
+		}
+		if errors.As(err, &permanent) || answered == answeredTries {
 			w.measures.tries.WithLabelValues(w.name, resultFailed).Inc()
 			log.Error(err, "a notification can't be delivered")
 			return
@@ -133,6 +138,10 @@ func (w *worker) deliver(ctx context.Context, event *Event) {
 }
 
 func (w *worker) try(ctx context.Context, event *Event) error {
+	select {
+	case <-w.replaced: // It is this try that is the new sink's first.
+	default:
+	}
 	ctx, cancel := context.WithTimeout(ctx, w.o.Timeout)
 	defer cancel()
 	start := w.o.Clock.Now()
