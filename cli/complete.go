@@ -130,11 +130,11 @@ func (s *session) completeKept(cmd *cobra.Command, args []string, _ string) ([]s
 	}
 	words := make([]string, 0, len(kept))
 	for i := range kept {
-		note := "kept"
-		if commit := kept[i].Annotations[v1alpha1.AnnotationCommit]; commit != "" {
-			note = clean("commit " + shortCommit(commit) + " by " + kept[i].Annotations[v1alpha1.AnnotationAuthor])
+		revision, note := recordedRevision(&kept[i]), "kept"
+		if revision.Commit != "" {
+			note = clean("commit " + shortCommit(revision.Commit) + " by " + revision.Author)
 		}
-		words = append(words, cobra.CompletionWithDesc(kept[i].Labels[v1alpha1.LabelRevision], note))
+		words = append(words, cobra.CompletionWithDesc(revision.Revision, note))
 	}
 	return words, cobra.ShellCompDirectiveNoFileComp
 }

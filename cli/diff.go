@@ -124,7 +124,7 @@ func choose(rollout *v1alpha1.Rollout, records []appsv1.ControllerRevision, aske
 	var found *appsv1.ControllerRevision
 	for i := range records {
 		record := &records[i]
-		revision := &v1alpha1.RevisionStatus{Revision: record.Labels[v1alpha1.LabelRevision], Commit: record.Annotations[v1alpha1.AnnotationCommit]}
+		revision := recordedRevision(record)
 		known = append(known, revision.Revision)
 		switch {
 		case revision.Revision == asked:
@@ -144,11 +144,12 @@ func choose(rollout *v1alpha1.Rollout, records []appsv1.ControllerRevision, aske
 
 // title names a revision in the head of a comparison.
 func title(record *appsv1.ControllerRevision) string {
-	name := "revision " + record.Labels[v1alpha1.LabelRevision]
-	if commit := record.Annotations[v1alpha1.AnnotationCommit]; commit != "" {
-		name += "\tcommit " + commit
-		if author := record.Annotations[v1alpha1.AnnotationAuthor]; author != "" {
-			name += " by " + author
+	revision := recordedRevision(record)
+	name := "revision " + revision.Revision
+	if revision.Commit != "" {
+		name += "\tcommit " + revision.Commit
+		if revision.Author != "" {
+			name += " by " + revision.Author
 		}
 	}
 	return name

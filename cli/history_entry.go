@@ -124,14 +124,15 @@ func sortEntries(entries []entry) {
 
 // revisionEntry tells of a pod template: when it was first seen, and what became of it.
 func revisionEntry(rollout *v1alpha1.Rollout, record *appsv1.ControllerRevision) entry {
+	revision := recordedRevision(record)
 	made := entry{
 		At: record.CreationTimestamp.Time, Kind: kindRevision, Name: record.Name, What: "first seen",
-		Revision: record.Labels[v1alpha1.LabelRevision], Commit: record.Annotations[v1alpha1.AnnotationCommit], By: record.Annotations[v1alpha1.AnnotationAuthor],
+		Revision: revision.Revision, Commit: revision.Commit, By: revision.Author,
 	}
 	status := &rollout.Status
-	switch failed := record.Annotations[v1alpha1.AnnotationFailed]; {
-	case failed != "":
-		made.Outcome, made.Why = "rolled back", failed
+	switch {
+	case revision.Failed != "":
+		made.Outcome, made.Why = "rolled back", revision.Failed
 	case status.Incumbent != nil && status.Incumbent.Revision == made.Revision:
 		made.Outcome = "serves"
 	case status.Candidate != nil && status.Candidate.Revision == made.Revision && underWay(rollout):
