@@ -154,7 +154,7 @@ func (n *notifications) sink(s *configuration.Sink) (notifier.Sink, error) {
 	case s.Discord != nil:
 		return discord.New(n.client, s.Discord.URL.Value), nil
 	case s.Flux != nil:
-		return flux.New(s.Flux.Address, n.mgr.GetScheme())
+		return flux.New(s.Flux.Address, n.mgr.GetScheme(), clock.RealClock{})
 	default:
 		return nil, errors.New("it says nothing of where to tell")
 	}

@@ -3,8 +3,6 @@ package discord
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -81,9 +79,9 @@ func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
 		}
 		made.Fields = append(made.Fields, f)
 	}
-	body, err := json.Marshal(message{Embeds: []embed{made}, Mentions: mentions{Parse: []string{}}})
+	body, err := post.Encode(message{Embeds: []embed{made}, Mentions: mentions{Parse: []string{}}})
 	if err != nil {
-		return &notifier.PermanentError{Err: fmt.Errorf("writing a message for Discord: %w", err)}
+		return err
 	}
 	return s.client.JSON(ctx, s.url, body, nil)
 }

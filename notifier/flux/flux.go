@@ -4,12 +4,12 @@ package flux
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -18,10 +18,13 @@ import (
 	"github.com/fluxcd/pkg/runtime/events"
 	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/clock"
 
 	"github.com/weighlock/weighlock/notifier"
+	"github.com/weighlock/weighlock/notifier/post"
 )
 
 const (
@@ -30,6 +33,8 @@ const (
 	timeout = 10 * time.Second
 	// mostAnswer is how much of an answer is read, so that the connection can be used again.
 	mostAnswer = 4 << 10
+	// mostEvent is how large an event may be, in bytes.
+	mostEvent = 1 << 20
 )
 
 // silent is a log that Flux's recorder can ask for its sink, as it can't ask logr.Discard: the dispatcher logs.
@@ -45,18 +50,15 @@ type Sink struct {
 var _ notifier.Sink = &Sink{}
 
 // New makes a sink for a receiver at an address.
-func New(address string, scheme *runtime.Scheme) (*Sink, error) {
-	if _, err := url.Parse(address); err != nil {
-		return nil, errors.New("the address of the receiver of Flux's events is no address")
-	}
+func New(address string, scheme *runtime.Scheme, now clock.PassiveClock) (*Sink, error) {
 	// The recorder returns nothing: what came of an event is seen by its transport. Retries are the dispatcher's.
 	recorder, err := events.NewRecorderForScheme(scheme, nowhere{}, silent, address, controllerName)
 	if err != nil {
-		return nil, fmt.Errorf("making a recorder of Flux's: %w", err)
+		return nil, errors.New("the address of the receiver of Flux's events is no address")
 	}
-	t := &transport{inner: &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 1}}
+	t := &transport{clock: now, inner: &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 1}}
 	recorder.Client.RetryMax = 0
-	recorder.Client.HTTPClient = &http.Client{Transport: t, Timeout: timeout}
+	recorder.Client.HTTPClient = &http.Client{Transport: t, Timeout: timeout, CheckRedirect: post.Within}
 	return &Sink{recorder: recorder, transport: t}, nil
 }
 
@@ -73,7 +75,7 @@ func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
 	if object.Kind != event.Object.Kind {
 		message = event.Object.Kind + " " + event.Key() + ": " + message
 	}
-	s.transport.ctx, s.transport.err = ctx, errors.New("the event wasn't sent: Flux's recorder refused it")
+	s.transport.ctx, s.transport.at, s.transport.err = ctx, event.At, errors.New("the event wasn't sent: Flux's recorder refused it")
 	s.recorder.AnnotatedEventf(object, annotations, severity, event.Reason, "%s", message)
 	return s.transport.err
 }
@@ -116,10 +118,12 @@ func involved(event notifier.Event) (*corev1.ObjectReference, map[string]string)
 	return &object, annotations
 }
 
-// transport sees what came of the one request that is under way.
+// transport sees what came of the one event that is under way.
 type transport struct {
+	clock clock.PassiveClock
 	inner http.RoundTripper
 	ctx   context.Context //nolint:containedctx // Flux's recorder takes none, so that this is the only way to give one to its request.
+	at    time.Time
 	err   error
 }
 
@@ -127,7 +131,11 @@ type transport struct {
 func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, timeout)
 	defer cancel()
-	response, err := t.inner.RoundTrip(request.WithContext(ctx))
+	request, t.err = dated(request.Clone(ctx), t.at)
+	if t.err != nil {
+		return nil, t.err
+	}
+	response, err := t.inner.RoundTrip(request)
 	if err != nil {
 		t.err = fmt.Errorf("calling %s: %w", request.URL.Host, err)
 		return nil, t.err
@@ -139,24 +147,30 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		answer = nil // The status is what counts.
 	}
 	response.Body = io.NopCloser(bytes.NewReader(answer))
-	t.err = judge(request.URL.Host, response.StatusCode)
+	t.err = nil
+	// With 429, notification-controller says that it had the same event a moment ago.
+	if response.StatusCode != http.StatusTooManyRequests {
+		t.err = post.Judge(request.URL.Host, response, answer, t.clock.Now())
+	}
 	return response, nil
 }
 
-// judge says what an answer means. With 429, notification-controller says that it had the same event a moment ago.
-func judge(host string, code int) error {
-	if code >= 200 && code < 300 || code == http.StatusTooManyRequests {
-		return nil
+// dated writes into a request when its event happened: the recorder knows only when it is told of.
+func dated(request *http.Request, at time.Time) (*http.Request, error) {
+	defer request.Body.Close()
+	var event eventv1.Event
+	if err := json.NewDecoder(io.LimitReader(request.Body, mostEvent)).Decode(&event); err != nil {
+		return nil, &notifier.PermanentError{Err: fmt.Errorf("reading what Flux's recorder sends: %w", err)}
 	}
-	err := fmt.Errorf("%s answers %d %s", host, code, http.StatusText(code))
-	switch code {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return err
+	event.Timestamp = metav1.NewTime(at)
+	body, err := json.Marshal(event)
+	if err != nil {
+		return nil, &notifier.PermanentError{Err: fmt.Errorf("writing an event of Flux's form: %w", err)}
 	}
-	if code >= 500 || code == http.StatusNotFound {
-		return &notifier.AnswerError{Err: err}
-	}
-	return &notifier.PermanentError{Err: err}
+	request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	request.Body, err = request.GetBody()
+	request.ContentLength = int64(len(body))
+	return request, err
 }
 
 // nowhere takes the events of Kubernetes that Flux's recorder makes as well: they were made before.

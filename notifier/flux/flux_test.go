@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/clock"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 	"github.com/weighlock/weighlock/notifier"
@@ -48,7 +49,7 @@ func forward(t *testing.T, event notifier.Event, code int) (got *eventv1.Event, 
 
 func newSink(t *testing.T, address string) *flux.Sink {
 	t.Helper()
-	sink, err := flux.New(address, runtime.NewScheme())
+	sink, err := flux.New(address, runtime.NewScheme(), clock.RealClock{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +73,9 @@ func TestDeliver_SendsFluxsEvent(t *testing.T) {
 	if got.Severity != eventv1.EventSeverityError || got.Reason != "RolledBack" || got.Message != "5% failed" || got.ReportingController != "weighlock" ||
 		got.InvolvedObject.Kind != "Rollout" || got.InvolvedObject.Name != "checkout" || got.InvolvedObject.Namespace != "shop" {
 		t.Errorf("got %+v", got)
+	}
+	if !got.Timestamp.Time.Equal(rolledBack().At) {
+		t.Errorf("the event is of %s: that is not when it happened", got.Timestamp)
 	}
 	want := map[string]string{
 		"event.toolkit.fluxcd.io/cluster": "prod", "event.toolkit.fluxcd.io/rollout": "shop/checkout",
@@ -118,7 +122,7 @@ func TestDeliver_TellsOfARolloutUnderWhatAppliedIt(t *testing.T) {
 func TestDeliver_SaysWhetherAnotherTryIsAnyUse(t *testing.T) {
 	for code, want := range map[int]string{
 		202: "delivered", 429: "delivered", // It had the same one a moment ago.
-		400: "permanent", 404: "a few times", 500: "a few times", 503: "again",
+		400: "permanent", 401: "a few times", 403: "a few times", 404: "a few times", 500: "a few times", 503: "again",
 	} {
 		_, err := forward(t, rolledBack(), code)
 		var permanent *notifier.PermanentError
@@ -134,6 +138,28 @@ func TestDeliver_SaysWhetherAnotherTryIsAnyUse(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%d: got %q for %v, want %q", code, got, err, want)
+		}
+	}
+}
+
+// A redirect that makes a GET of the POST says nothing to anybody, though it may be answered with 200.
+func TestDeliver_FollowsRedirectsThatRepeatTheEventOnly(t *testing.T) {
+	for code, delivered := range map[int]bool{http.StatusMovedPermanently: false, http.StatusFound: false, http.StatusTemporaryRedirect: true} {
+		var got eventv1.Event
+		mux := http.NewServeMux()
+		mux.Handle("/", http.RedirectHandler("/moved", code))
+		mux.HandleFunc("/moved", func(_ http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		server := httptest.NewServer(mux)
+		err := newSink(t, server.URL).Deliver(t.Context(), rolledBack())
+		server.Close()
+		if (err == nil) != delivered || (got.Reason == "RolledBack") != delivered {
+			t.Errorf("%d: got %v, and the receiver %q", code, err, got.Reason)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -54,17 +55,28 @@ func New(transport http.RoundTripper, now clock.PassiveClock) *Client {
 			ForceAttemptHTTP2:     true,
 		}
 	}
-	return &Client{client: &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: within}, clock: now}
+	return &Client{client: &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: Within}, clock: now}
 }
 
-// within follows redirects that repeat the request on the same host. Any other would send it to somebody else, or turn it into one
-// that says nothing.
-func within(request *http.Request, before []*http.Request) error {
+// Within follows redirects that repeat the request on the same host. Any other would send it to somebody else, or turn it into one
+// that says nothing. It is for http.Client's CheckRedirect.
+func Within(request *http.Request, before []*http.Request) error {
 	first := before[0]
 	if len(before) > mostRedirects || request.Method != first.Method || request.URL.Scheme != first.URL.Scheme || request.URL.Host != first.URL.Host {
 		return http.ErrUseLastResponse
 	}
 	return nil
+}
+
+// Encode writes a message in JSON. What is safe in JSON stays as it is: chats limit the length of what they get.
+func Encode(message any) ([]byte, error) {
+	var written bytes.Buffer
+	encoder := json.NewEncoder(&written)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(message); err != nil {
+		return nil, &notifier.PermanentError{Err: fmt.Errorf("writing a message in JSON: %w", err)}
+	}
+	return bytes.TrimSpace(written.Bytes()), nil
 }
 
 // JSON posts a body. The error says whether another try is any use; it never tells the address but for its host.
@@ -96,7 +108,7 @@ func (c *Client) JSON(ctx context.Context, address Secret, body []byte, header h
 	if err != nil {
 		answer = nil // The status is what counts.
 	}
-	return c.judge(target.Host, response, answer)
+	return Judge(target.Host, response, answer, c.clock.Now())
 }
 
 // bare takes the address out of an error of net/http.
@@ -115,8 +127,8 @@ func bare(err error, address *url.URL) error {
 // codeWord is an answer that is a word for machines, as Slack has them: it can't be a secret that was sent back.
 var codeWord = regexp.MustCompile(`^[a-z]+(_[a-z]+){0,5}$`)
 
-// judge says what an answer means.
-func (c *Client) judge(host string, response *http.Response, answer []byte) error {
+// Judge says what an answer means for a notification, at a time.
+func Judge(host string, response *http.Response, answer []byte, now time.Time) error {
 	code := response.StatusCode
 	if code >= 200 && code < 300 {
 		return nil
@@ -127,7 +139,7 @@ func (c *Client) judge(host string, response *http.Response, answer []byte) erro
 	}
 	switch {
 	case code == http.StatusTooManyRequests, code == http.StatusServiceUnavailable:
-		return &notifier.RetryError{After: c.pause(response.Header.Get("Retry-After")), Err: err}
+		return &notifier.RetryError{After: pause(response.Header.Get("Retry-After"), now), Err: err}
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusBadGateway, code == http.StatusGatewayTimeout:
 		return err
 	case code >= 500, code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusNotFound:
@@ -141,12 +153,12 @@ func (c *Client) judge(host string, response *http.Response, answer []byte) erro
 }
 
 // pause reads a Retry-After of seconds or a date; 0 when there is none.
-func (c *Client) pause(text string) time.Duration {
+func pause(text string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil && seconds > 0 {
 		return time.Duration(min(seconds, longestPause.Seconds()) * float64(time.Second))
 	}
 	if at, err := http.ParseTime(text); err == nil {
-		return min(max(at.Sub(c.clock.Now()), 0), longestPause)
+		return min(max(at.Sub(now), 0), longestPause)
 	}
 	return 0
 }

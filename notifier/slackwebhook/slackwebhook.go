@@ -4,7 +4,6 @@ package slackwebhook
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -68,9 +67,9 @@ func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
 	if len(facts) > 0 {
 		made.Blocks = append(made.Blocks, block{Type: "context", Elements: []text{{"mrkdwn", escape(strings.Join(facts, " · "), mostFacts), true}}})
 	}
-	body, err := json.Marshal(made)
+	body, err := post.Encode(made)
 	if err != nil {
-		return &notifier.PermanentError{Err: fmt.Errorf("writing a message for Slack: %w", err)}
+		return err
 	}
 	return s.client.JSON(ctx, s.url, body, nil)
 }

@@ -3,15 +3,14 @@ package teams
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
 	"github.com/weighlock/weighlock/notifier"
 	"github.com/weighlock/weighlock/notifier/post"
 )
 
-// Teams takes 28 kB; these keep a card within.
+// Teams takes 28 kB. The title and the message, in characters of at most four bytes, leave room for facts, as many as fit.
 const (
+	mostBytes   = 28_000
 	mostTitle   = 300
 	mostMessage = 4000
 	mostFact    = 500
@@ -90,15 +89,23 @@ func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
 			{Type: "TextRun", Text: notifier.Cut(fact.Value, mostFact)},
 		}})
 	}
-	encoded, err := json.Marshal(message{Type: "message", Summary: title, Attachments: []attachment{{
+	encoded, err := encode(title, body)
+	for err == nil && len(encoded) > mostBytes && len(body) > 2 {
+		body = body[:len(body)-1]
+		encoded, err = encode(title, body)
+	}
+	if err != nil {
+		return err
+	}
+	return s.client.JSON(ctx, s.url, encoded, nil)
+}
+
+func encode(title string, body []paragraph) ([]byte, error) {
+	return post.Encode(message{Type: "message", Summary: title, Attachments: []attachment{{
 		ContentType: "application/vnd.microsoft.card.adaptive",
 		Content: card{
 			Schema: "http://adaptivecards.io/schemas/adaptive-card.json", Type: "AdaptiveCard", Version: "1.4",
 			FallbackText: title, Body: body, Teams: layout{Width: "Full"},
 		},
 	}}})
-	if err != nil {
-		return &notifier.PermanentError{Err: fmt.Errorf("writing a card for Teams: %w", err)}
-	}
-	return s.client.JSON(ctx, s.url, encoded, nil)
 }

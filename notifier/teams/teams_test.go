@@ -56,8 +56,17 @@ func TestDeliver_SendsACard(t *testing.T) {
 }
 
 func TestDeliver_KeepsWithinTheLimit(t *testing.T) {
-	if body := notifiertest.Body(t, teams.New, notifiertest.ManyMetrics()); len(body) > 28<<10 {
-		t.Errorf("the card has %d bytes", len(body))
+	// What JSON could write in more bytes, and characters of many bytes.
+	for _, letter := range []string{"<", "&", "\"", "😀", "\xff"} {
+		e := notifiertest.ManyMetrics()
+		e.Message = strings.Repeat(letter, 5000)
+		for i := range e.Rollout.Status.Verdict.Metrics {
+			e.Rollout.Status.Verdict.Metrics[i].Candidate = strings.Repeat(letter, 500)
+		}
+		body := notifiertest.Body(t, teams.New, e)
+		if len(body) > 28_000 || !strings.Contains(body, "Candidate: ") {
+			t.Errorf("of %q: the card has %d bytes", letter, len(body))
+		}
 	}
 }
 

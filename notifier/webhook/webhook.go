@@ -2,12 +2,10 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -91,13 +89,10 @@ func New(o Options) *Sink { return &Sink{o: o} }
 
 // Deliver sends one event.
 func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
-	var written bytes.Buffer
-	encoder := json.NewEncoder(&written)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(envelope(event)); err != nil {
-		return &notifier.PermanentError{Err: fmt.Errorf("writing a CloudEvent: %w", err)}
+	body, err := post.Encode(envelope(event))
+	if err != nil {
+		return err
 	}
-	body := bytes.TrimSpace(written.Bytes())
 	header := http.Header{"Content-Type": {ContentType}}
 	for name, secret := range s.o.Headers {
 		value, err := secret()
