@@ -41,7 +41,7 @@ func TestSync_ClosesThePromptOfARolloutThatIsOver(t *testing.T) {
 func TestSync_AsksWhateverTheStepIsCalled(t *testing.T) {
 	r := newRig(t)
 	r.becomes(asking, func(s *v1alpha1.RolloutStatus) { s.Step.Name = strings.Repeat("&", 63) })
-	if all := r.space.all(); len(all) != 2 || !strings.Contains(all[1].says(), "button") {
+	if all := r.space.all(); len(all) != 2 || !strings.Contains(all[1].says(), "weighlock-approve") {
 		t.Errorf("want the message and the prompt with its buttons, got %+v", all)
 	}
 }
