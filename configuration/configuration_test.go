@@ -116,6 +116,8 @@ func TestParse_SaysWhatIsWrongAndWhere(t *testing.T) {
 		"one name twice":            {"name: teams", "name: audit", `line 23: sinks[2].name: another sink is called "audit"`},
 		"no name":                   {"name: teams", `name: "Te ams"`, "line 23: sinks[2].name: want a name of small letters"},
 		"a header of its own":       {"      Authorization", "      content-type", "sinks[1].webhook.headers.content-type: Weighlock writes this header itself"},
+		"one header twice":          {"{env: AUDIT_AUTHORIZATION}", "{env: A}\n      authorization: {env: A}", "line 23: sinks[1].webhook.headers.authorization: it is there twice"},
+		"one channel twice":         {"name: teams\n  teams: {url: {file: /t}}", "name: teams\n  slack: {channel: C012AB3CD}", `line 24: sinks[2].slack.channel: the sink "releases" is this channel already`},
 		"no header":                 {"      Authorization", "      \"a b\"", "sinks[1].webhook.headers.a b: want the name of a header"},
 		"no address":                {"http://notification-controller.flux-system/", "notification-controller", "sinks[5].flux.address: want an address"},
 		"a password":                {"http://notification-controller", "http://a:b@notification-controller", "sinks[5].flux.address: it holds a name or password"},
@@ -153,6 +155,24 @@ func TestParse_TellsAllProblemsAtOnce(t *testing.T) {
 	_, err := configuration.Parse(strings.NewReader("apiVersion: v1\nkind: X\nroutes:\n- sinks: [b]\n"))
 	if err == nil || len(strings.Split(err.Error(), "\n")) != 3 {
 		t.Errorf("got %v, want three problems", err)
+	}
+}
+
+func TestParse_TellsProblemsInTheFilesOrder(t *testing.T) {
+	text := strings.NewReplacer("apiVersion: weighlock.dev/v1alpha1", "apiVersion: v2", "U012AB3CD: alice@example.com", "b: x\n    a: x\n    c: x", "name: teams", "name: T").Replace(whole)
+	for range 20 { // Maps have no order of their own.
+		_, err := configuration.Parse(strings.NewReader(text))
+		if err == nil {
+			t.Fatal("no error")
+		}
+		var lines []string
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			place, _, _ := strings.Cut(line, ": ")
+			lines = append(lines, place)
+		}
+		if diff := cmp.Diff([]string{"line 1", "line 12", "line 13", "line 14", "line 25"}, lines); diff != "" {
+			t.Fatalf("problems (-want +got):\n%s", diff)
+		}
 	}
 }
 

@@ -59,6 +59,9 @@ func Open(path string, o FileOptions) (*File, error) {
 			Name: "weighlock_configuration_loads_total", Help: "How often a version of the configuration file was taken, or refused.",
 		}, []string{"result"}),
 	}
+	// From 0 on, so that the first refusal is an increase.
+	f.loads.WithLabelValues("taken")
+	f.loads.WithLabelValues("refused")
 	if o.Registerer != nil {
 		for _, c := range []prometheus.Collector{f.valid, f.loads} {
 			if err := o.Registerer.Register(c); err != nil {

@@ -1,10 +1,12 @@
 package configuration
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,8 +52,8 @@ func Parse(in io.Reader) (*Configuration, error) {
 	root := document.Content[0]
 	read := &reading{lines: map[string]int{"": root.Line}}
 	read.check(root, reflect.TypeFor[Configuration](), "")
-	if len(read.problems) > 0 {
-		return nil, errors.Join(read.problems...)
+	if err := read.failure(); err != nil {
+		return nil, err
 	}
 	made := &Configuration{}
 	if err := root.Decode(made); err != nil {
@@ -59,8 +61,8 @@ func Parse(in io.Reader) (*Configuration, error) {
 	}
 	made.setDefaults()
 	read.validate(made)
-	if len(read.problems) > 0 {
-		return nil, errors.Join(read.problems...)
+	if err := read.failure(); err != nil {
+		return nil, err
 	}
 	return made, nil
 }
@@ -75,7 +77,19 @@ func (c *Configuration) setDefaults() {
 type reading struct {
 	// lines of the fields, by their paths.
 	lines    map[string]int
-	problems []error
+	problems []*FieldError
+}
+
+// failure joins the problems, in the file's order.
+func (r *reading) failure() error {
+	slices.SortStableFunc(r.problems, func(a, b *FieldError) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Path, b.Path))
+	})
+	var all []error
+	for _, problem := range r.problems {
+		all = append(all, problem)
+	}
+	return errors.Join(all...)
 }
 
 // report notes a problem at the field, or at the nearest one around it that is in the file.

@@ -1,7 +1,9 @@
 package configuration
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -30,10 +32,17 @@ func (r *reading) validate(c *Configuration) {
 	if c.Slack != nil {
 		r.validateSlack(c.Slack)
 	}
-	names := map[string]bool{}
+	names, channels := map[string]bool{}, map[string]string{}
 	for i := range c.Sinks {
 		at := fmt.Sprintf("sinks[%d]", i)
 		sink := &c.Sinks[i]
+		if sink.Slack != nil {
+			// Both would keep the same message, and tell everything twice in its thread.
+			if other, twice := channels[sink.Slack.Channel]; twice {
+				r.report(at+".slack.channel", "the sink %q is this channel already: name that one", other)
+			}
+			channels[sink.Slack.Channel] = sink.Name
+		}
 		if !sinkName.MatchString(sink.Name) {
 			r.report(at+".name", "want a name of small letters, digits and dashes, of 63 characters at most")
 		} else if names[sink.Name] {
@@ -140,8 +149,15 @@ func (r *reading) validateSink(at string, s *Sink, app bool) {
 	if kind("webhook", s.Webhook != nil) {
 		r.secret(at+".webhook.url", s.Webhook.URL, true)
 		r.secret(at+".webhook.secret", s.Webhook.Secret, false)
-		for name, value := range s.Webhook.Headers {
+		seen := map[string]bool{}
+		for _, name := range slices.Sorted(maps.Keys(s.Webhook.Headers)) {
+			value := s.Webhook.Headers[name]
 			r.header(at+".webhook.headers."+name, name)
+			if canonical := http.CanonicalHeaderKey(name); seen[canonical] {
+				r.report(at+".webhook.headers."+name, "it is there twice: letter case makes no difference")
+			} else {
+				seen[canonical] = true
+			}
 			r.secret(at+".webhook.headers."+name, value, true)
 		}
 	}
@@ -188,13 +204,21 @@ func (r *reading) secret(at string, s Secret, needed bool) {
 }
 
 func (r *reading) address(at, text string) {
+	if err := CheckAddress(text); err != nil {
+		r.report(at, "%s", err)
+	}
+}
+
+// CheckAddress says what is wrong with an address that may stand in the file. The error doesn't repeat it.
+func CheckAddress(text string) error {
 	parsed, err := url.Parse(text)
 	switch {
 	case err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "":
-		r.report(at, "want an address such as https://example.com/")
+		return errors.New("want an address such as https://example.com/")
 	case parsed.User != nil:
-		r.report(at, "it holds a name or password: those don't stand in this file")
+		return errors.New("it holds a name or password: leave them out")
 	}
+	return nil
 }
 
 func (r *reading) patterns(at string, patterns []string) {
