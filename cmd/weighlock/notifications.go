@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"time"
 
 	fluxcontroller "github.com/fluxcd/pkg/runtime/controller"
@@ -43,6 +44,8 @@ type notifications struct {
 	dispatcher *notifier.Dispatcher
 	// client sends what goes over HTTP.
 	client *post.Client
+	// sinks are those in use, by their names.
+	sinks map[string]made
 	// recorder is that of the reconcilers.
 	recorder record.EventRecorder
 	// slack is the Slack app, and listeners what listens to Slack for it.
@@ -50,7 +53,18 @@ type notifications struct {
 	listeners []*listener
 }
 
+// made is a sink, and what it was made of.
+type made struct {
+	of   configuration.Sink
+	sink notifier.Sink
+}
+
 func newNotifications(mgr ctrl.Manager, opts options) (*notifications, error) {
+	if opts.eventsAddr != "" {
+		if err := configuration.CheckAddress(opts.eventsAddr); err != nil {
+			return nil, fmt.Errorf("--events-addr: %w", err)
+		}
+	}
 	log := ctrl.Log.WithName("notifications")
 	n := &notifications{mgr: mgr, log: log, client: post.New(nil, clock.RealClock{})}
 	events := mgr.GetEventRecorderFor(name) //nolint:staticcheck // Reconcilers, and Flux's packages, use recorders of this kind.
@@ -120,17 +134,22 @@ func (n *notifications) change(c *configuration.Configuration) {
 	}
 }
 
-// use makes the sinks of a configuration.
+// use makes the sinks of a configuration. One that stays as it was is kept: it may rest because it was asked to.
 func (n *notifications) use(c *configuration.Configuration) {
-	sinks := map[string]notifier.Sink{}
-	for i := range c.Sinks {
-		sink, err := n.sink(&c.Sinks[i])
-		if err != nil {
-			n.log.Error(err, "a sink can't be used", "sink", c.Sinks[i].Name)
-			continue
+	all, sinks := map[string]made{}, map[string]notifier.Sink{}
+	for _, wanted := range c.Sinks {
+		one := n.sinks[wanted.Name]
+		if one.sink == nil || !reflect.DeepEqual(one.of, wanted) {
+			sink, err := n.sink(&wanted)
+			if err != nil {
+				n.log.Error(err, "a sink can't be used", "sink", wanted.Name)
+				continue
+			}
+			one = made{of: wanted, sink: sink}
 		}
-		sinks[c.Sinks[i].Name] = sink
+		all[wanted.Name], sinks[wanted.Name] = one, one.sink
 	}
+	n.sinks = all
 	n.dispatcher.Use(sinks)
 }
 
