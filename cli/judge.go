@@ -40,7 +40,7 @@ type judge struct {
 	kept func() []appsv1.ControllerRevision
 }
 
-// ruling is what a judge says: what is so, and when that is final, the code to exit with.
+// ruling is what a judge says: what is so, and the code to exit with, when that is final or nothing is waited for.
 type ruling struct {
 	final bool
 	code  int
@@ -60,6 +60,9 @@ func (j *judge) rule(r *v1alpha1.Rollout, workload *appsv1.Deployment) ruling {
 	}
 	if _, err := stepIndex(r, j.step); j.what == goalStep && err != nil {
 		return final(ExitError, "there is no step %s any more: its spec was changed", j.step)
+	}
+	if why := unobserved(r); why != "" && r.Status.State == "" {
+		return ruling{code: ExitError, say: "it can't be looked at: " + why}
 	}
 	if why := behind(r, workload); why != "" {
 		return notYet("%s", why)
@@ -113,8 +116,6 @@ func (j *judge) means(r *v1alpha1.RevisionStatus) bool {
 // behind says why the status doesn't tell of the newest version yet; empty where it does.
 func behind(r *v1alpha1.Rollout, workload *appsv1.Deployment) string {
 	switch {
-	case r.Status.State == "" && unobserved(r) != "":
-		return "it can't be looked at: " + unobserved(r)
 	case r.Status.State == "":
 		return "nothing has looked at it yet"
 	case r.Status.ObservedGeneration != r.Generation:
