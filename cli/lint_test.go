@@ -90,3 +90,14 @@ func TestPlan_ForecastsWithoutACluster(t *testing.T) {
 	}
 	nowhere.run(t, "plan", "-f", "rollout.yaml").says(t, 2, "", "error: --rps is needed: how many requests users send per second\nsee kubectl weighlock plan --help\n")
 }
+
+func TestLint_TakesWhatThePluginPrints(t *testing.T) {
+	namespace := newNamespace(t)
+	setStatus(t, makeRollout(t, namespace, "checkout", resting("checkout")), tried)
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
+	for _, args := range [][]string{{"list", "-o", "yaml"}, {"list", "-o", "json"}, {"get", "-o", "yaml"}} {
+		printed := file(t, me.run(t, args...).out.String())
+		me.run(t, "lint", printed).want(t, 0, "1 object of Weighlock in 1 file")
+		me.run(t, "plan", "-f", printed, "--rps", "200").want(t, 0, "\n1/2 pilot  5%")
+	}
+}
