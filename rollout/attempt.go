@@ -22,10 +22,13 @@ func (v *view) number(next *Progress) {
 			next.Tried = ""
 		}
 	case PhaseRolledBack, PhaseSetBack:
+		if next.Phase == v.progress.Phase && next.Candidate == v.progress.Candidate {
+			return // It was given up before, and the next one may have begun.
+		}
 		if next.Tried != next.Candidate {
 			next.Attempt++ // It was given up before it began.
-			next.Tried = next.Candidate
 		}
+		next.Tried = ""
 	case PhaseStep:
 	}
 }

@@ -127,6 +127,9 @@ func (w *world) checkApproval(gate *v1alpha1.Approval, was rollout.Progress) {
 		if said.Verb != v1alpha1.VerbApprove || said.Revision != was.Candidate || int(*said.Step) != was.Step {
 			w.violated("step %d of %s left by %s, which is about another", was.Step, was.Candidate, said.Name)
 		}
+		if word.Generation != w.generation {
+			continue
+		}
 		if gate.Expires == nil || w.now.Before(word.At.Add(gate.Expires.Duration)) {
 			people[word.Actor] = true
 		}

@@ -166,3 +166,20 @@ func TestRetry_IsNotLostWhenItIsKilled(t *testing.T) {
 		}
 	}
 }
+
+func TestAttempt_IsAnotherWhereTheSpecIsTriedAgainAfterASetBack(t *testing.T) {
+	t.Parallel()
+	spec := canary()
+	spec.RouteDeadline = duration(time.Minute)
+	w := inStep(t, spec)
+	w.mesh.deaf = w.now.Add(2 * time.Minute)
+	w.run(150)
+	if p := w.route.progress; p.Phase != rollout.PhaseSetBack || p.Attempt != 1 {
+		t.Fatalf("it is at %s", p)
+	}
+	w.generation++
+	w.run(100)
+	if p := w.route.progress; p.Incumbent != "b" || p.Attempt != 2 || len(w.violations) > 0 {
+		t.Errorf("it is at %s, %v", p, w.violations)
+	}
+}

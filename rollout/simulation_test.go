@@ -162,6 +162,8 @@ func (w *world) happen(r *rand.Rand) {
 		for range 1 + r.IntN(3) {
 			w.sayAnything(r)
 		}
+	case n == 28:
+		w.generation++
 	case n == 17:
 		for _, revision := range slices.Sorted(maps.Keys(w.copies)) {
 			w.copies[revision].edited = true

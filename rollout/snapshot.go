@@ -99,8 +99,7 @@ type Progress struct {
 	Reason string `json:"reason,omitempty"`
 	// Left is what analysis said of the step that this left; nil where it said nothing.
 	Left *Left `json:"left,omitempty"`
-	// Attempt counts the rollouts: the one that runs, or ran last. Tried is the revision that it tries, or tried until it failed; empty
-	// once it is over.
+	// Attempt counts the rollouts: the one that runs, or ran last. Tried is the revision that it tries; empty once it is over.
 	Attempt int64  `json:"attempt,omitempty"`
 	Tried   string `json:"tried,omitempty"`
 	// Approvals of the present step.
