@@ -186,6 +186,12 @@ func TestPlugin_SteersARollout(t *testing.T) {
 	}
 	r.says(reached, []string{"lunch", "wrong totals"}, stack.Dana, "history", "shop")
 	r.says(reached, []string{"wrong totals"}, stack.Dana, "logs", "shop")
+
+	// A template that was live before is asked about by the commit that brings it now.
+	back := r.commit(shop.Version{Name: "1"})
+	r.says(reached, nil, stack.Alice, "status", "shop", "--for=step=a-tenth", "--commit="+back, "--timeout="+patience.String())
+	r.says(reached, nil, stack.Alice, "promote", "shop", "--full", "--commit="+back)
+	r.says(reached, nil, stack.Alice, "status", "shop", "--for=promoted", "--commit="+back, "--timeout="+patience.String())
 }
 
 func TestPlugin_ChecksAndCompletesByTheRealKubectl(t *testing.T) {
