@@ -51,8 +51,7 @@ func givesUp(a SetRoute) bool {
 	return a.Progress.Phase == PhaseRolledBack || a.Progress.Phase == PhaseSetBack
 }
 
-// foretell tells of a plan that remembers what people said what comes of that: it goes on, say, and waits for nobody. What ends the
-// rollout is told of when it is done.
+// foretell tells of a plan that remembers what people said what comes of that: it goes on, say, and waits for nobody.
 func (v *view) foretell(p *Plan) {
 	if !slices.ContainsFunc(p.Actions, func(a Action) bool { _, is := a.(Note); return is }) {
 		return
@@ -62,9 +61,6 @@ func (v *view) foretell(p *Plan) {
 		return
 	}
 	next := after.decide()
-	if next.Stalled && !p.Stalled {
-		return
-	}
 	p.Status.State, p.Status.WaitingFor = next.Status.State, next.Status.WaitingFor
 	p.Reason, p.Why, p.Stalled = next.Reason, next.Why, next.Stalled
 }

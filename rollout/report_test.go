@@ -63,26 +63,6 @@ func TestStatus_TellsOfAnAbortAndARetryInTheSamePlan(t *testing.T) {
 	}
 }
 
-func TestStatus_DoesNotForetellAnEnd(t *testing.T) {
-	t.Parallel()
-	spec := canary()
-	spec.Steps[0].Approval = &v1alpha1.Approval{}
-	spec.Steps[0].Deadline, spec.Steps[0].OnDeadline = duration(time.Minute), v1alpha1.DeadlineRollback
-	w := inStep(t, spec)
-	w.decide(v1alpha1.VerbPause, "alice")
-	w.run(5)
-	w.decide(v1alpha1.VerbPromote, "alice")
-	w.mesh.crooked = true
-	w.now = w.now.Add(10 * time.Minute)
-	for range 3 {
-		p := w.step(100)
-		rolledBack := w.route.progress.Phase == rollout.PhaseRolledBack || w.route.progress.Phase == rollout.PhaseSetBack
-		if p.Stalled != rolledBack {
-			t.Errorf("it is told to be %s, and it is at %s", p.Status.State, w.route.progress)
-		}
-	}
-}
-
 func TestStatus_OfASetBackIsTheSameInItsPlanAndAfter(t *testing.T) {
 	t.Parallel()
 	spec := canary()
