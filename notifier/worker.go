@@ -101,12 +101,10 @@ func (w *worker) deliver(ctx context.Context, event *Event) {
 			return
 		}
 		log := w.o.Log.WithValues("sink", w.name, "event", event.ID, "reason", event.Reason, "object", event.Key(), "try", try)
-		var permanent *PermanentError
-		var answer *AnswerError
-		if errors.As(err, &answer) {
+		if _, answer := errors.AsType[*AnswerError](err); answer {
 			answered++
 		}
-		if errors.As(err, &permanent) || answered == answeredTries {
+		if _, permanent := errors.AsType[*PermanentError](err); permanent || answered == answeredTries {
 			w.measures.tries.WithLabelValues(w.name, resultFailed).Inc()
 			log.Error(err, "a notification can't be delivered")
 			return

@@ -48,6 +48,16 @@ func kind(err error) string {
 	}
 }
 
+func TestEncode_WritesNoMoreThanItNeedsTo(t *testing.T) {
+	got, err := post.Encode(map[string]string{"a": "<é&\">"})
+	if want := `{"a":"<é&\">"}`; err != nil || string(got) != want {
+		t.Errorf("got %s and %v, want %s", got, err, want)
+	}
+	if _, err := post.Encode(func() {}); kind(err) != "permanent" {
+		t.Errorf("got %v for what can't be written", err)
+	}
+}
+
 func TestJSON_SendsTheBody(t *testing.T) {
 	err := send(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(io.LimitReader(r.Body, 1000))
