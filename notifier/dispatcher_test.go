@@ -287,6 +287,21 @@ func TestDispatcher_ARemovedSinkIsToldNoMore(t *testing.T) {
 	}
 }
 
+func TestDispatcher_ASinkThatComesBackIsMeasured(t *testing.T) {
+	d := newDesk(t, notifier.Options{})
+	hold, began := make(chan struct{}), make(chan struct{})
+	d.Use(map[string]notifier.Sink{"s": newSink(func(notifier.Event) error { close(began); <-hold; return nil })})
+	d.start(t)
+	d.send([]string{"s"}, "a")
+	<-began
+	d.Use(nil)
+	d.measured(t, "weighlock_notifications_queue_length")
+	d.Use(map[string]notifier.Sink{"s": newSink(nil)})
+	close(hold)
+	d.stop()
+	d.measured(t, "weighlock_notifications_queue_length", "s 0")
+}
+
 func TestDispatcher_TellsWhatWaitsBeforeItStops(t *testing.T) {
 	d := newDesk(t, notifier.Options{})
 	hold := make(chan struct{})

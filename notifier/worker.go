@@ -52,8 +52,13 @@ func (w *worker) replace(sink Sink) {
 	}
 }
 
-func (w *worker) remove() { close(w.removed) }
-func (w *worker) drain()  { close(w.draining) }
+// remove ends it after the try that is under way, when there may be another worker of its name already.
+func (w *worker) remove() {
+	w.measures.waiting.DeleteLabelValues(w.name)
+	close(w.removed)
+}
+
+func (w *worker) drain() { close(w.draining) }
 
 func (w *worker) run(ctx context.Context) {
 	for {
@@ -88,7 +93,6 @@ func (w *worker) leave(ctx context.Context) {
 	if n := w.queue.empty(); n > 0 {
 		w.drop(reason, n)
 	}
-	w.measures.waiting.DeleteLabelValues(w.name)
 }
 
 // deliver tries until it is done or no use.
