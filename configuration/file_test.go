@@ -134,6 +134,10 @@ func TestFile_TakesANewVersion(t *testing.T) {
 
 func TestFile_KeepsTheVersionBeforeAnInvalidOne(t *testing.T) {
 	w := watch(t)
+	// A counter that came into being with the first refusal would show no increase.
+	if n, err := testutil.GatherAndCount(w.registry, "weighlock_configuration_loads_total"); err != nil || n != 2 {
+		t.Errorf("%d results of loads are counted before a refusal, and %v: want 2", n, err)
+	}
 	before := w.Current()
 	w.write(with(t, "mode: http", "mode: rtm"))
 	w.look()
