@@ -14,6 +14,9 @@ func (v *view) after(p *Plan) *view {
 	if len(p.Actions) == 0 {
 		return nil
 	}
+	if len(p.Actions) == 0 {
+		return nil
+	}
 	s, told := v.Snapshot, false
 	s.Records, s.Decisions = map[string]workload.Record{}, slices.Clone(s.Decisions)
 	maps.Copy(s.Records, v.Records)
