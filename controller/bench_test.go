@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/decision"
 	"github.com/weighlock/weighlock/workload/deployment"
 )
 
@@ -40,7 +42,8 @@ const (
 )
 
 // BenchmarkIdle runs the program cmd/weighlock on the API server, with as many idle Rollouts as WEIGHLOCK_BENCH says, such as
-// "1 100 1000 10000", and prints what they cost. What is there for fewer stays there for more.
+// "1 100 1000 10000", and prints what they cost. What is there for fewer stays there for more. WEIGHLOCK_BENCH_DECISIONS says how
+// many decisions of people each has, if any; more than 20 are not kept.
 func BenchmarkIdle(b *testing.B) {
 	sizes := strings.Fields(os.Getenv("WEIGHLOCK_BENCH"))
 	if len(sizes) == 0 {
@@ -49,7 +52,11 @@ func BenchmarkIdle(b *testing.B) {
 	if err := prepare(); err != nil {
 		b.Fatal(err)
 	}
-	bench := &bench{B: b, program: filepath.Join(b.TempDir(), "weighlock"), kubeconfig: filepath.Join(b.TempDir(), "kubeconfig")}
+	decisions, err := strconv.Atoi(cmp.Or(os.Getenv("WEIGHLOCK_BENCH_DECISIONS"), "0"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	bench := &bench{B: b, decisions: decisions, program: filepath.Join(b.TempDir(), "weighlock"), kubeconfig: filepath.Join(b.TempDir(), "kubeconfig")}
 	bench.must(os.WriteFile(bench.kubeconfig, server.KubeConfig, 0o600))
 	build := exec.CommandContext(b.Context(), "go", "build", "-o", bench.program, "../cmd/weighlock")
 	build.Stderr = os.Stderr
@@ -95,7 +102,7 @@ func row(w io.Writer, size int, c, empty cost) {
 type bench struct {
 	*testing.B
 	program, kubeconfig string
-	made                int
+	made, decisions     int
 }
 
 func (b *bench) must(err error) {
@@ -195,6 +202,22 @@ func (b *bench) make(number int) error {
 	}
 	for _, obj := range []client.Object{set, slice, ro} {
 		if err := quickClient.Create(b.Context(), obj); err != nil {
+			return err
+		}
+	}
+	return b.decide(ro)
+}
+
+// decide makes the decisions of a Rollout, as long ago.
+func (b *bench) decide(ro *v1alpha1.Rollout) error {
+	ro.Status.Candidate = &v1alpha1.RevisionStatus{Revision: "mpq7g6qxkh"}
+	for range b.decisions {
+		d := decision.New(ro, v1alpha1.VerbPause, decision.Author{Actor: administrator, Via: "kubectl"}, "until the sale is over")
+		if err := quickClient.Create(b.Context(), d); err != nil {
+			return err
+		}
+		d.Status = v1alpha1.DecisionStatus{Outcome: v1alpha1.DecisionApplied, At: new(metav1.Now()), Message: "mpq7g6qxkh is paused by admin through kubectl: until the sale is over"}
+		if err := quickClient.Status().Update(b.Context(), d); err != nil {
 			return err
 		}
 	}

@@ -296,3 +296,25 @@ func TestDecisions_OlderThanTheLastTwentyAreDropped(t *testing.T) {
 		t.Errorf("%d decisions are left, decision-24: %v", len(left), left["decision-24"] != nil)
 	}
 }
+
+func TestTrimDecision_KeepsOfSettledOnesOnlyWhoseTheyAre(t *testing.T) {
+	made := func(outcome v1alpha1.DecisionOutcome) *v1alpha1.Decision {
+		d := decision.New(&v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Name: "shop", UID: "uid"}}, v1alpha1.VerbPause, decision.Author{Actor: "alice"}, "a long story")
+		d.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
+		d.Status = v1alpha1.DecisionStatus{Outcome: outcome, At: &metav1.Time{Time: time.Unix(1, 0)}, Message: "a longer one"}
+		if _, err := controller.TrimDecision(d); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	if d := made(""); d.Spec.Reason == "" || d.Spec.Actor == "" || d.ManagedFields != nil {
+		t.Errorf("of one that is to be acted on it keeps %+v", d)
+	}
+	d := made(v1alpha1.DecisionApplied)
+	if d.Spec.Rollout != "shop" || len(d.OwnerReferences) != 1 || d.Status.Outcome != v1alpha1.DecisionApplied || d.Status.At == nil {
+		t.Errorf("of a settled one it loses too much: %+v", d)
+	}
+	if d.Spec.Reason+d.Spec.Actor+d.Status.Message != "" || d.ManagedFields != nil {
+		t.Errorf("of a settled one it keeps too much: %+v", d)
+	}
+}

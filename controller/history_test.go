@@ -18,6 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
+	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/controller"
 	"github.com/weighlock/weighlock/workload/deployment"
 )
 
@@ -115,7 +117,9 @@ type keeping struct {
 
 var kept = sync.OnceValue(func() map[schema.GroupVersionKind]keeping {
 	out := map[schema.GroupVersionKind]keeping{}
-	for obj, keep := range deployment.ByObject() {
+	byObject := deployment.ByObject()
+	byObject[&v1alpha1.Decision{}] = cache.ByObject{Transform: controller.TrimDecision}
+	for obj, keep := range byObject {
 		kind, err := apiutil.GVKForObject(obj, testScheme)
 		if err != nil {
 			panic(err)

@@ -36,6 +36,22 @@ const (
 	decisionsAtOnce = 32
 )
 
+// TrimDecision leaves of a Decision what caches need to keep: of one that has an outcome, of which there may be 20 for each Rollout, only
+// whose it is and since when. It is a cache's transform.
+func TrimDecision(obj any) (any, error) {
+	d, is := obj.(*v1alpha1.Decision)
+	if !is {
+		return obj, nil
+	}
+	d.ManagedFields = nil
+	if d.Status.Outcome != "" {
+		d.Annotations = nil
+		d.Spec = v1alpha1.DecisionSpec{Rollout: d.Spec.Rollout}
+		d.Status.Message = ""
+	}
+	return d, nil
+}
+
 // observeDecisions gathers what people decided about a Rollout and was not acted on yet: the oldest, and aborts before all others, if
 // there are very many.
 func (r *RolloutReconciler) observeDecisions(ctx context.Context, obj *v1alpha1.Rollout, o *observation) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/fluxcd/pkg/runtime/metrics"
 	"github.com/fluxcd/pkg/runtime/pprof"
 	"github.com/fluxcd/pkg/runtime/probes"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/record"
@@ -75,10 +76,7 @@ func newManager(opts options) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--watch-label-selector: %w", err)
 	}
-	byObject := deployment.ByObject()
-	byObject[&v1alpha1.Rollout{}] = cache.ByObject{Label: shard, Transform: cache.TransformStripManagedFields()}
-	byObject[&v1alpha1.GitSource{}] = cache.ByObject{Label: shard, Transform: cache.TransformStripManagedFields()}
-	cached := cache.Options{ByObject: byObject}
+	cached := cache.Options{ByObject: kept(shard)}
 	if !opts.watching.AllNamespaces {
 		own := os.Getenv(fluxcontroller.EnvRuntimeNamespace)
 		if own == "" {
@@ -109,6 +107,18 @@ func newManager(opts options) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
 	return mgr, nil
+}
+
+// kept says what caches keep of each kind; of Rollouts and GitSources, those that the selector of the shard selects. Who manages which
+// field of Weighlock's own kinds is a good part of what they take.
+func kept(shard labels.Selector) map[client.Object]cache.ByObject {
+	byObject := deployment.ByObject()
+	for _, obj := range []client.Object{&v1alpha1.Rollout{}, &v1alpha1.GitSource{}} {
+		byObject[obj] = cache.ByObject{Label: shard, Transform: cache.TransformStripManagedFields()}
+	}
+	byObject[&v1alpha1.AnalysisTemplate{}] = cache.ByObject{Transform: cache.TransformStripManagedFields()}
+	byObject[&v1alpha1.Decision{}] = cache.ByObject{Transform: controller.TrimDecision}
+	return byObject
 }
 
 func setupRollouts(mgr ctrl.Manager, opts options, recorder record.EventRecorder, measures fluxcontroller.Metrics) error {
