@@ -36,8 +36,8 @@ type judge struct {
 	// seen is the revision that is meant, once it was seen; live says that it served then.
 	seen string
 	live bool
-	// kept gives the revisions that are on record, where the user may see them; nil for none.
-	kept func() []appsv1.ControllerRevision
+	// kept gives what is on record, as far as the user may see it; nil for nothing.
+	kept func() memory
 }
 
 // ruling is what a judge says: what is so, and the code to exit with, when that is final or nothing is waited for.

@@ -178,25 +178,44 @@ func TestStatus_KnowsFromTheRecordsWhatIsOver(t *testing.T) {
 		r.Annotations = map[string]string{v1alpha1.AnnotationCommit: commit, v1alpha1.AnnotationFailed: failed}
 		return r
 	}
+	const serves, tried = "3f1e0c9a77d1c2b5a9b8", "9a8b7c6d5e4f30211234"
 	records := []appsv1.ControllerRevision{
-		record(1, "olderrev", "aaaaaaa1", ""), record(2, "7d9c4bxk2p", "3f1e0c9a77d1c2b5a9b8", ""), record(3, "failedrev", "fffffff1", "errors"), record(4, "goneoverrev", "eeeeeee1", ""),
+		record(1, "olderrev", "aaaaaaa1", ""), record(2, "7d9c4bxk2p", serves, ""), record(3, "failedrev", "fffffff1", "errors"),
+		record(4, "goneoverrev", "eeeeeee1", ""), record(5, "b6m2hn8wqz", tried, ""), record(6, "nextrev", "bbbbbbb1", ""),
+	}
+	// of is a workload that a commit brought; an empty one for one that the user may not see.
+	of := func(commit string) *appsv1.Deployment {
+		if commit == "" {
+			return nil
+		}
+		w := deployment("checkout", "shop/checkout:1.5.0", 2)
+		w.Annotations = map[string]string{v1alpha1.AnnotationCommit: commit}
+		return w
 	}
 	for name, c := range map[string]struct {
 		goal    goal
 		rollout *v1alpha1.Rollout
-		code    int
-		final   bool
-		say     string
+		// now is the workload's commit.
+		now   string
+		code  int
+		final bool
+		say   string
 	}{
-		"rolled back, and replaced":   {goal{what: goalPromoted, commit: "fffffff"}, starting().rollout, ExitRolledBack, true, "failedrev (commit fffffff1) was rolled back: errors"},
-		"rolled back, and git went":   {goal{what: goalPromoted, commit: "fffffff"}, idle().rollout, ExitRolledBack, true, "failedrev (commit fffffff1) was rolled back: errors"},
-		"superseded":                  {goal{what: goalPromoted, revision: "gone"}, starting().rollout, ExitError, true, "goneoverrev (commit eeeeeee1) was superseded by b6m2hn8wqz (commit 9a8b7c6d)"},
-		"withdrawn":                   {goal{what: goalPromoted, revision: "gone"}, idle().rollout, ExitRolledBack, true, "goneoverrev (commit eeeeeee1) was withdrawn: all traffic is on 7d9c4bxk2p (commit 3f1e0c9a)"},
-		"older, and may come back":    {goal{what: goalPromoted, revision: "older"}, idle().rollout, ExitError, false, "revision older is not under way yet"},
-		"unknown":                     {goal{what: goalPromoted, commit: "1234567"}, idle().rollout, ExitError, false, "commit 1234567 is not under way yet"},
-		"unknown, and asked just now": {goal{commit: "1234567"}, idle().rollout, ExitError, false, "commit 1234567 is not under way yet"},
+		"rolled back, and replaced":      {goal{what: goalPromoted, commit: "fffffff"}, starting().rollout, tried, ExitRolledBack, true, "failedrev (commit fffffff1) was rolled back: errors"},
+		"rolled back, and git went":      {goal{what: goalPromoted, commit: "fffffff"}, idle().rollout, serves, ExitRolledBack, true, "failedrev (commit fffffff1) was rolled back: errors"},
+		"superseded":                     {goal{what: goalPromoted, revision: "gone"}, starting().rollout, tried, ExitError, true, "goneoverrev (commit eeeeeee1) was superseded by b6m2hn8wqz (commit 9a8b7c6d)"},
+		"withdrawn":                      {goal{what: goalPromoted, revision: "gone"}, idle().rollout, serves, ExitRolledBack, true, "goneoverrev (commit eeeeeee1) was withdrawn: all traffic is on 7d9c4bxk2p (commit 3f1e0c9a)"},
+		"withdrawn, as far as is seen":   {goal{what: goalPromoted, revision: "gone"}, idle().rollout, "", ExitError, false, "revision gone is not under way yet"},
+		"recorded ahead of the status":   {goal{what: goalPromoted, commit: "bbbbbbb"}, idle().rollout, "bbbbbbb1", ExitError, false, "commit bbbbbbb is not under way yet"},
+		"ahead, the one before failed":   {goal{what: goalPromoted, commit: "bbbbbbb"}, rolledBack().rollout, "bbbbbbb1", ExitError, false, "commit bbbbbbb is not under way yet"},
+		"ahead, the one before in steps": {goal{what: goalPromoted, revision: "next"}, waiting().rollout, "bbbbbbb1", ExitError, false, "revision next is not under way yet"},
+		"ahead, and left already":        {goal{what: goalPromoted, commit: "bbbbbbb"}, waiting().rollout, "ccccccc1", ExitError, false, "commit bbbbbbb is not under way yet"},
+		"tried again, by another commit": {goal{what: goalPromoted, commit: "eeeeeee"}, starting().rollout, "eeeeeee1", ExitError, false, "commit eeeeeee is not under way yet"},
+		"older, and may come back":       {goal{what: goalPromoted, revision: "older"}, idle().rollout, serves, ExitError, false, "revision older is not under way yet"},
+		"unknown":                        {goal{what: goalPromoted, commit: "1234567"}, idle().rollout, serves, ExitError, false, "commit 1234567 is not under way yet"},
+		"unknown, and asked just now":    {goal{commit: "1234567"}, idle().rollout, serves, ExitError, false, "commit 1234567 is not under way yet"},
 	} {
-		j := &judge{goal: c.goal, kept: func() []appsv1.ControllerRevision { return records }}
+		j := &judge{goal: c.goal, kept: func() memory { return memory{records: records, workload: of(c.now)} }}
 		if got := j.rule(c.rollout, nil); got != (ruling{final: c.final, code: c.code, say: c.say}) {
 			t.Errorf("%s: it says %+v", name, got)
 		}

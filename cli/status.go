@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
@@ -114,16 +113,16 @@ func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout
 			return err
 		}
 	}
-	j := &judge{goal: a.goal, kept: func() []appsv1.ControllerRevision {
-		// Without them a version that is over already is waited for.
+	api, err := s.client()
+	if err != nil {
+		return err
+	}
+	j := &judge{goal: a.goal, kept: func() memory {
+		// Without the records a version that is over already is waited for.
 		records, _ := s.kept(ctx, found)
-		return records
+		return memory{records: records, workload: workloadOf(ctx, api, found)}
 	}}
 	if a.goal.what == "" {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
 		return s.conclude(a, found, j.rule(found, workloadOf(ctx, api, found)))
 	}
 	ctx, stop := context.WithCancel(ctx)
