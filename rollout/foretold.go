@@ -14,9 +14,6 @@ func (v *view) after(p *Plan) *view {
 	if len(p.Actions) == 0 {
 		return nil
 	}
-	if len(p.Actions) == 0 {
-		return nil
-	}
 	s, told := v.Snapshot, false
 	s.Records, s.Decisions = map[string]workload.Record{}, slices.Clone(s.Decisions)
 	maps.Copy(s.Records, v.Records)
@@ -54,7 +51,8 @@ func givesUp(a SetRoute) bool {
 	return a.Progress.Phase == PhaseRolledBack || a.Progress.Phase == PhaseSetBack
 }
 
-// foretell tells of a plan that remembers what people said what comes of that: it goes on, say, and waits for nobody.
+// foretell tells of a plan that remembers what people said what comes of that: it goes on, say, and waits for nobody. It doesn't say where
+// traffic goes next: that is told once it is done, and something may come before it.
 func (v *view) foretell(p *Plan) {
 	if !slices.ContainsFunc(p.Actions, func(a Action) bool { _, is := a.(Note); return is }) {
 		return
@@ -64,6 +62,14 @@ func (v *view) foretell(p *Plan) {
 		return
 	}
 	next := after.decide()
-	p.Status.State, p.Status.WaitingFor = next.Status.State, next.Status.WaitingFor
-	p.Reason, p.Why, p.Stalled = next.Reason, next.Why, next.Stalled
+	if !slices.ContainsFunc(next.Actions, movesTraffic) {
+		p.Status.State, p.Status.WaitingFor = next.Status.State, next.Status.WaitingFor
+		p.Reason, p.Why, p.Stalled = next.Reason, next.Why, next.Stalled
+		return
+	}
+	p.Status.State, p.Status.WaitingFor = v1alpha1.StateProgressing, ""
+	p.Reason, p.Why = v1alpha1.ReasonProgressing, after.trial()+" goes on"
+	if hastened := after.hastened(); hastened != nil {
+		p.Why += ", promoted " + hastened.by()
+	}
 }

@@ -63,6 +63,30 @@ func TestStatus_TellsOfAnAbortAndARetryInTheSamePlan(t *testing.T) {
 	}
 }
 
+func TestStatus_ForetellsNeitherAnEndNorAPromotion(t *testing.T) {
+	t.Parallel()
+	w := waiting(t, v1alpha1.Approval{})
+	w.decide(v1alpha1.VerbPause, "alice")
+	w.run(5)
+	w.now = w.now.Add(10 * time.Minute)
+	w.spec.Steps[0].Deadline, w.spec.Steps[0].OnDeadline = duration(10*time.Second), v1alpha1.DeadlineRollback
+	w.generation++
+	w.decide(v1alpha1.VerbResume, "alice")
+	p := w.step(100)
+	if s := p.Status; s.State != v1alpha1.StateProgressing || s.Paused != nil || p.Stalled || w.route.progress.Phase != rollout.PhaseStep {
+		t.Errorf("it is told to be %s: %s, and it is at %s", s.State, p.Why, w.route.progress)
+	}
+
+	spec := approval(v1alpha1.Approval{})
+	spec.Steps = []v1alpha1.Step{{Weight: new(int32(100)), Approval: &v1alpha1.Approval{}}}
+	w = inStep(t, spec)
+	w.run(30)
+	w.decide(v1alpha1.VerbApprove, "alice")
+	if p := w.step(100); p.Status.State != v1alpha1.StateProgressing || p.Why != "b goes on" || w.route.progress.Phase != rollout.PhaseStep {
+		t.Errorf("it is told to be %s: %s, and it is at %s", p.Status.State, p.Why, w.route.progress)
+	}
+}
+
 func TestStatus_OfASetBackIsTheSameInItsPlanAndAfter(t *testing.T) {
 	t.Parallel()
 	spec := canary()
@@ -136,6 +160,22 @@ func TestStatus_NamesTheCommitThatBringsARevisionOnceMore(t *testing.T) {
 	}
 	if got := actions(p); len(got) != 2 || got[1] != "record b" {
 		t.Errorf("it does %v", got)
+	}
+
+	// Its copy is there still, so that it enters its first step at once.
+	w = inStep(t, canary())
+	w.record["b"] = workload.Record{Template: workload.Template{Revision: "b", Commit: "old"}, Number: 1}
+	w.commit("c")
+	w.step(100)
+	w.commit("b")
+	w.now = w.now.Add(3 * time.Second)
+	if got := actions(w.plan(revert)); len(got) == 0 || got[0] != "record b" || !strings.Contains(strings.Join(got, "; "), "(Step)") {
+		t.Errorf("it does %v", got)
+	}
+	w.spec.Steps = nil
+	w.copies["b"].replicas, w.copies["b"].ready = 3, 3
+	if got := actions(w.plan(revert)); len(got) == 0 || got[0] != "record b" || !strings.Contains(strings.Join(got, "; "), "route all to b") {
+		t.Errorf("without steps it does %v", got)
 	}
 
 	w = adoptedWorld(canary())

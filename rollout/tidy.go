@@ -77,6 +77,9 @@ func (v *view) tidy(p *Plan) {
 	if v.progress.OnCopy && v.incumbent != nil && v.incumbent.Template.Revision == v.progress.Incumbent {
 		p.Actions = append(p.Actions, resize(v.progress.Incumbent, v.incumbent, v.size())...)
 	}
+	if slices.ContainsFunc(p.Actions, v.beginsWith) {
+		p.Actions = append(v.brought(), p.Actions...)
+	}
 	if v.progress.Phase == "" || slices.ContainsFunc(p.Actions, movesTraffic) {
 		return
 	}
@@ -109,6 +112,12 @@ func (v *view) brought() []Action {
 		return nil
 	}
 	return []Action{Record{Template: v.Workload.Template}}
+}
+
+// beginsWith says whether a write gives the revision that is wanted its first traffic.
+func (v *view) beginsWith(a Action) bool {
+	route, is := a.(SetRoute)
+	return is && v.progress.Phase != PhaseStep && (route.Progress.Phase == PhaseStep || route.Progress.Incumbent != v.progress.Incumbent)
 }
 
 // holds lists the writes that keep the workload as it is: a pause that the admission policy made becomes Weighlock's
