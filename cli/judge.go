@@ -17,7 +17,7 @@ type goal struct {
 	step string
 	// revision and commit name the version that is meant, by their beginnings. Without both, it is whatever is under way.
 	revision, commit string
-	// patient waits also while a person is asked, and early for a rollout that is still to begin.
+	// patient waits also while a person is asked, and early for what is still to begin.
 	patient, early bool
 }
 
@@ -70,8 +70,11 @@ func (j *judge) rule(r *v1alpha1.Rollout, workload *appsv1.Deployment) ruling {
 	named := j.revision != "" || j.commit != ""
 	incumbent, candidate := r.Status.Incumbent, r.Status.Candidate
 	switch {
-	case incumbent == nil && r.Status.State == v1alpha1.StateStalled:
+	case incumbent == nil && r.Status.State == v1alpha1.StateStalled && !j.early:
 		return final(ExitError, "stalled: %s", stalledMessage(r))
+	case incumbent == nil && r.Status.State == v1alpha1.StateStalled:
+		// What it lacks may have been applied after it.
+		return notYet("stalled: %s", stalledMessage(r))
 	case incumbent == nil:
 		return notYet("%s", waits(r))
 	case candidate != nil && (!named || j.means(candidate)):

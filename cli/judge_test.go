@@ -79,6 +79,7 @@ func TestStatus_RulesOnWhatItSees(t *testing.T) {
 		"now, the mesh is deaf":                {rollout: untaken, code: ExitError, say: "no port 8080"},
 		"now, stalled before adoption":         {rollout: unadopted(v1alpha1.StateStalled), code: ExitError, say: "stalled: Service checkout has no port"},
 		"promoted, stalled before adoption":    {goal: goal{what: goalPromoted, commit: "9a8b7c6d"}, rollout: unadopted(v1alpha1.StateStalled), code: ExitError, say: "stalled: "},
+		"healthy, applied a moment ago":        {goal: goal{what: goalHealthy, early: true}, rollout: unadopted(v1alpha1.StateStalled), code: goesOn, say: "stalled: "},
 		"promoted, adopting":                   {goal: goal{what: goalPromoted}, rollout: unadopted(v1alpha1.StateAdopting), code: goesOn, say: "waits for endpoints"},
 		"promoted, it can't be looked at":      {goal: goal{what: goalPromoted}, rollout: unseen, code: goesOn, say: "it can't be looked at: get Service checkout: i/o timeout"},
 		"now, new":                             {rollout: justMade().rollout, code: goesOn, say: "nothing has looked at it"},

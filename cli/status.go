@@ -33,7 +33,8 @@ else it may be told of the one before, where Weighlock has not seen the new one 
 change is noticed without that.) Both are given by their beginnings. A commit that changes nothing of the workload is never under way: a CI
 that makes such commits gives a --timeout.
 
-When nothing is under way, --for=step=N and --for=approval end at once; with --timeout they wait for the next rollout.
+When nothing is under way, --for=step=N and --for=approval end at once; with --timeout they wait for the next rollout. Likewise, what is
+missing for Weighlock to begin at all, such as a Service, is waited for with --timeout only.
 
 A rollout that waits for a person (approval, and nothing else; a pause; a deadline that is over) ends the waiting, as only that person
 can go on; with --wait-for-people it doesn't.
