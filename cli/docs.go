@@ -30,7 +30,8 @@ func Reference() map[string]string {
 	root := New(Options{})
 	pages := map[string]string{}
 	list := &strings.Builder{}
-	for _, group := range root.Groups() {
+	// As --help has them: what is in no group comes last.
+	for _, group := range append(root.Groups(), &cobra.Group{Title: "Else:"}) {
 		fmt.Fprintf(list, "%s\n\n", strings.TrimSuffix(group.Title, ":"))
 		for _, cmd := range root.Commands() {
 			if cmd.GroupID != group.ID || !cmd.IsAvailableCommand() {
@@ -70,7 +71,7 @@ func page(cmd *cobra.Command) string {
 			fmt.Fprintf(b, "\n## %s\n\n%s\n", title, body)
 		}
 	}
-	section("Synopsis", code(cmd.UseLine()))
+	section("Synopsis", code(synopsis(cmd)))
 	if len(cmd.Aliases) > 0 {
 		section("Other names", strings.Join(cmd.Aliases, ", "))
 	}
@@ -81,6 +82,18 @@ func page(cmd *cobra.Command) string {
 	section("Options", code(usages(cmd.NonInheritedFlags())))
 	section("See also", fmt.Sprintf("[the other commands, and the options that all of them have](%s)", index))
 	return b.String()
+}
+
+// synopsis is how a command is called, or each of those that it stands for.
+func synopsis(cmd *cobra.Command) string {
+	if cmd.Runnable() || !cmd.HasAvailableSubCommands() {
+		return cmd.UseLine()
+	}
+	var lines []string
+	for _, child := range cmd.Commands() {
+		lines = append(lines, child.UseLine())
+	}
+	return strings.Join(lines, "\n")
 }
 
 // prose is a text of help as Markdown: paragraphs that stand in columns keep these.

@@ -58,6 +58,9 @@ func TestCommands_AllExplainThemselves(t *testing.T) {
 			return // cobra's own
 		}
 		seen++
+		if page := cli.Reference()[cmd.Name()+".md"]; cmd.HasParent() && !strings.Contains(page, "# "+cmd.CommandPath()+"\n") {
+			t.Errorf("%s has no page in the reference", cmd.CommandPath())
+		}
 		if cmd.Short == "" || cmd.Example == "" || cmd.Args == nil {
 			t.Errorf("%s lacks a description, examples or a check of its arguments", cmd.CommandPath())
 		}
