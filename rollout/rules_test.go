@@ -368,3 +368,11 @@ func TestPlanFor_BlamesNoCandidateForAWorkloadWithoutPods(t *testing.T) {
 		t.Errorf("the Rollout is suspended, and it is %s, and does %v", p.Reason, got)
 	}
 }
+
+func TestProgress_OfTheVersionBeforeKeepsThatTheIncumbentIsUnproven(t *testing.T) {
+	t.Parallel()
+	p, err := rollout.ParseProgress(`{"phase":"Serving","incumbent":"a","unproven":true}`)
+	if err != nil || !p.IncumbentUnproven || p.Unproven {
+		t.Errorf("it is read as %v, %v", p, err)
+	}
+}

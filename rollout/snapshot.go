@@ -150,6 +150,9 @@ func ParseProgress(text string) (*Progress, error) {
 	if p.Incumbent == "" || p.Step < 0 || (p.Phase == PhaseStep && p.Candidate == "") {
 		return nil, fmt.Errorf("reading progress: incomplete %s", p.Phase)
 	}
+	if p.Phase == PhaseServing && p.Unproven {
+		p.Unproven, p.IncumbentUnproven = false, true // As versions before wrote it.
+	}
 	return &p, nil
 }
 
