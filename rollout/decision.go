@@ -15,6 +15,9 @@ type heard struct {
 	changed  bool
 	// settled are the decisions of which no more is to be done; noted those of which that is so once progress is remembered.
 	settled, noted []Settle
+	// waits says that what follows is heard once progress is remembered: a decision that changes nothing after one that does would,
+	// heard anew after a crash in between, undo it.
+	waits bool
 	// abort and retry are those that a policy acts on.
 	abort, retry *Decision
 	// again is when to look again at one that can't be judged yet; zero for none.
@@ -56,6 +59,9 @@ func (v *view) forget() bool {
 		return false // What is tried can't be known.
 	}
 	over, trial := false, v.trial()
+	if v.isSetBack() {
+		trial = v.want // It is tried again, by another spec.
+	}
 	for _, word := range []**Word{&v.progress.Paused, &v.progress.Hastened} {
 		if *word != nil && (*word).Revision != trial {
 			*word, over = nil, true
@@ -90,6 +96,9 @@ func (v *view) listen(d Decision) {
 	h := &v.heard
 	if why := v.stale(d); why != "" {
 		h.refuse(d, v1alpha1.DecisionSuperseded, "%s", why)
+		return
+	}
+	if h.waits {
 		return
 	}
 	word := d.word(v.Generation)
@@ -207,9 +216,12 @@ func (h *heard) refuse(d Decision, outcome v1alpha1.DecisionOutcome, format stri
 	h.settled = append(h.settled, refused(d, outcome, format, args...))
 }
 
-// needless notes a decision that changes nothing after what was said before it, which may be heard in the same plan.
+// needless notes a decision that changes nothing after what was said before it. Where that is heard in the same plan it waits, with
+// all that follows it.
 func (h *heard) needless(d Decision, format string, args ...any) {
-	h.noted = append(h.noted, refused(d, v1alpha1.DecisionSuperseded, format, args...))
+	if h.waits = h.changed; !h.waits {
+		h.refuse(d, v1alpha1.DecisionSuperseded, format, args...)
+	}
 }
 
 func refused(d Decision, outcome v1alpha1.DecisionOutcome, format string, args ...any) Settle {
@@ -247,16 +259,14 @@ func (v *view) absorb(p *Plan) {
 		return
 	}
 	var actions []Action
-	settled := h.settled
-	switch {
-	case !h.changed:
-		settled = append(settled, h.noted...)
-	case v.Route.Holds(v.traffic()):
-		actions = append(actions, Note{Traffic: v.traffic(), Progress: h.progress})
-		settled = append(settled, h.noted...)
-	}
-	for _, s := range settled {
+	for _, s := range h.settled {
 		actions = append(actions, s)
+	}
+	if h.changed && v.Route.Holds(v.traffic()) {
+		actions = append(actions, Note{Traffic: v.traffic(), Progress: h.progress})
+		for _, s := range h.noted {
+			actions = append(actions, s)
+		}
 	}
 	p.Actions = append(actions, p.Actions...)
 }

@@ -276,3 +276,42 @@ func TestDecisions_OfASecondPersonDoNotUndoTheFirst(t *testing.T) {
 	w.became(t, abort, v1alpha1.DecisionApplied, "")
 	w.became(t, approve, v1alpha1.DecisionSuperseded, "b was rolled back already: aborted by alice")
 }
+
+func TestDecisions_KeepTheirOrderOverACrash(t *testing.T) {
+	t.Parallel()
+	for survives := range 4 {
+		w := inStep(t, canary())
+		w.decide(v1alpha1.VerbResume, "alice")
+		pause := w.decide(v1alpha1.VerbPause, "bob")
+		w.step(survives)
+		w.run(5)
+		w.became(t, pause, v1alpha1.DecisionApplied, "")
+		if w.route.progress.Paused == nil {
+			t.Errorf("killed after %d writes, the resume ends the pause that came after it", survives)
+		}
+
+		w = inStep(t, canary())
+		w.decide(v1alpha1.VerbPause, "alice")
+		w.run(2)
+		w.decide(v1alpha1.VerbPause, "bob")
+		resume := w.decide(v1alpha1.VerbResume, "carol")
+		w.step(survives)
+		w.run(5)
+		w.became(t, resume, v1alpha1.DecisionApplied, "")
+		if w.route.progress.Paused != nil {
+			t.Errorf("killed after %d writes, it is paused though the last word is resume", survives)
+		}
+	}
+}
+
+func TestAbort_WaitsForNoDecisionThatWaits(t *testing.T) {
+	t.Parallel()
+	w := inStep(t, canary())
+	w.decide(v1alpha1.VerbPause, "alice")
+	twice := w.decide(v1alpha1.VerbPause, "bob")
+	abort := w.decide(v1alpha1.VerbAbort, "carol")
+	w.step(100)
+	w.became(t, abort, v1alpha1.DecisionApplied, "b is rolled back")
+	w.step(100)
+	w.became(t, twice, v1alpha1.DecisionSuperseded, "b was rolled back already")
+}

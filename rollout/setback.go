@@ -23,7 +23,7 @@ func setBack(v *view) *Plan {
 		return v.targetUnready(reason)
 	}
 	back := v.retreat(PhaseSetBack, v.progress.Candidate, event, reason)
-	back.Progress.Generation = v.Generation
+	back.Progress.Generation, back.Progress.Paused = v.Generation, v.keptPause()
 	p := doing(v1alpha1.StateStalled, v1alpha1.ReasonSetBack, setBackMessage(v.progress.Candidate, reason), back)
 	p.Stalled = true
 	return p

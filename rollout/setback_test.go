@@ -105,3 +105,47 @@ func TestPlanFor_ForgivesAMeshThatDropsAFewCopies(t *testing.T) {
 		}
 	}
 }
+
+func TestPause_OutlivesASetBackUntilSomebodyEndsIt(t *testing.T) {
+	t.Parallel()
+	pausedAndSetBack := func() *world {
+		spec := canary()
+		spec.RouteDeadline = duration(time.Minute)
+		w := inStep(t, spec)
+		w.thin["b"] = true
+		w.decide(v1alpha1.VerbPause, "alice")
+		w.run(5)
+		w.mesh.crooked = true
+		w.run(90)
+		if p := w.route.progress; p.Phase != rollout.PhaseSetBack || p.Paused == nil {
+			t.Fatalf("it is at %s, want it set back and paused", p)
+		}
+		w.mesh.crooked = false
+		return w
+	}
+	w := pausedAndSetBack()
+	w.generation++
+	w.run(100)
+	if p := w.route.progress; p.Phase == rollout.PhaseStep || p.Paused == nil {
+		t.Errorf("the spec was changed, nobody has resumed it, and it is at %s", p)
+	}
+	w.decide(v1alpha1.VerbResume, "alice")
+	w.run(30)
+	if p := w.route.progress; p.Phase != rollout.PhaseStep || p.Paused != nil {
+		t.Errorf("somebody has resumed it, and it is at %s", p)
+	}
+
+	w = pausedAndSetBack()
+	w.decide(v1alpha1.VerbRetry, "alice")
+	w.run(30)
+	if p := w.route.progress; p.Phase != rollout.PhaseStep || p.Paused != nil {
+		t.Errorf("somebody has retried it, and it is at %s", p)
+	}
+
+	w = pausedAndSetBack()
+	w.commit("c")
+	w.run(3)
+	if p := w.route.progress; p.Paused != nil {
+		t.Errorf("git asks for another version, and it is at %s", p)
+	}
+}
