@@ -53,7 +53,8 @@ func TestStatus_TellsOfAnAbortAndARetryInTheSamePlan(t *testing.T) {
 	w.decide(v1alpha1.VerbPause, "alice")
 	w.step(100)
 	w.decide(v1alpha1.VerbAbort, "alice")
-	if s := w.step(100).Status; s.State != v1alpha1.StateRolledBack || s.Paused != nil || s.Candidate.Failed == "" || s.Step != nil || s.Traffic.Taken {
+	if s := w.step(100).Status; s.State != v1alpha1.StateRolledBack || s.Paused != nil || s.Candidate.Failed == "" || s.Step != nil || s.Traffic.Taken ||
+		s.WaitingFor != "another version" {
 		t.Errorf("after aborting it is %+v", s)
 	}
 	w.run(60)

@@ -34,9 +34,13 @@ func rollback(v *view) *Plan {
 	if abort != nil {
 		p.Actions = append(p.Actions, acted(*abort, "", "%s is rolled back", failed))
 	}
+	p.Status.WaitingFor = nextVersion
 	p.Stalled = true
 	return p
 }
+
+// nextVersion is what a rollout that was rolled back waits for.
+const nextVersion = "another version"
 
 // retreat is the write that puts all traffic on the incumbent, and remembers which candidate went, in which step.
 func (v *view) retreat(phase Phase, candidate, event, reason string) SetRoute {

@@ -12,7 +12,7 @@ func start(v *view) *Plan {
 		return nil
 	}
 	if reason := v.failed(v.want); reason != "" {
-		p := waiting(v1alpha1.StateRolledBack, v1alpha1.ReasonRolledBack, v.failure(v.want, reason), "another version")
+		p := waiting(v1alpha1.StateRolledBack, v1alpha1.ReasonRolledBack, v.failure(v.want, reason), nextVersion)
 		p.Stalled = true
 		return p
 	}
