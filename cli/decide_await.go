@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,11 +24,13 @@ func (d *decide) await(ctx context.Context, api client.WithWatch, made *v1alpha1
 	over := d.clock.NewTimer(d.timeout)
 	defer over.Stop()
 	last := made
-	for again := false; ; again = true {
+	// The first watch tells all since the decision was made, later ones what is so when they begin.
+	for since := made.ResourceVersion; ; since = "" {
 		changes, err := api.Watch(ctx, &v1alpha1.DecisionList{}, client.InNamespace(made.Namespace),
-			client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", made.Name)})
-		if err == nil && again {
-			// A watch doesn't tell what was deleted before it.
+			client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", made.Name)},
+			&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: since}})
+		if err == nil && since == "" {
+			// Such a watch doesn't tell what was deleted before it.
 			if err := api.Get(ctx, client.ObjectKeyFromObject(made), &v1alpha1.Decision{}); apierrors.IsNotFound(err) {
 				changes.Stop()
 				return nil, d.lost(made)

@@ -81,6 +81,7 @@ func TestDecide_SaysThatADecisionWentWhileItCouldNotSee(t *testing.T) {
 	waitingRollout(t, namespace, nil)
 	connection, path := newLink(t, as(t, namespace, "alice", "weighlock-promoter").kubeconfig)
 	call, decision := waitsForAnAnswer(t, namespace, caller{kubeconfig: path})
+	connection.quiet()
 	connection.cut()
 	if err := admin.Delete(t.Context(), decision); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -148,6 +149,7 @@ type link struct {
 	mu       sync.Mutex
 	listener net.Listener
 	open     []net.Conn
+	passed   atomic.Int64
 }
 
 // newLink makes a link, and the kubeconfig of a caller who goes through it.
@@ -201,14 +203,27 @@ func (l *link) serve(listener net.Listener) {
 		l.mu.Lock()
 		l.open = append(l.open, near, far)
 		l.mu.Unlock()
-		go pipe(near, far)
-		go pipe(far, near)
+		go l.pipe(near, far)
+		go l.pipe(far, near)
 	}
 }
 
-func pipe(to, from net.Conn) {
-	_, err := io.Copy(to, from)
+func (l *link) pipe(to, from net.Conn) {
+	_, err := io.Copy(io.MultiWriter(to, l), from)
 	_ = errors.Join(err, to.Close(), from.Close())
+}
+
+// Write counts what passes.
+func (l *link) Write(bytes []byte) (int, error) {
+	l.passed.Add(int64(len(bytes)))
+	return len(bytes), nil
+}
+
+// quiet waits until what was asked through the link is answered.
+func (l *link) quiet() {
+	for before := int64(-1); before != l.passed.Load(); time.Sleep(300 * time.Millisecond) {
+		before = l.passed.Load()
+	}
 }
 
 // cut ends all connections, and lets no more through.
