@@ -35,7 +35,7 @@ func (v *view) describe(s *v1alpha1.RolloutStatus) {
 		return
 	}
 	s.Warnings = v.warnings()
-	if paused := v.paused(); paused != nil {
+	if paused := v.paused(); paused != nil && v.keeps(paused) {
 		voice := paused.voice()
 		s.Paused = &voice
 	}
@@ -48,6 +48,12 @@ func (v *view) describe(s *v1alpha1.RolloutStatus) {
 	if v.progress.Phase == PhaseStep {
 		v.describeStep(s)
 	}
+}
+
+// keeps says whether a pause keeps the rollout from going on. One of a candidate that is to leave the traffic for another revision, or
+// with the Rollout, does not, though it is remembered until that is done.
+func (v *view) keeps(paused *Word) bool {
+	return !v.Deleting && (v.want == "" || paused.Revision == v.want)
 }
 
 // latest is the revision that is the candidate to people: what is tried, or is to be, or else what was given up last.

@@ -111,6 +111,32 @@ func TestStatus_OfASetBackIsTheSameInItsPlanAndAfter(t *testing.T) {
 	}
 }
 
+func TestStatus_TellsOfNoPauseOfACandidateThatIsToLeave(t *testing.T) {
+	t.Parallel()
+	for what, leave := range map[string]func(*world){
+		"git is back":     func(w *world) { w.commit("a") },
+		"git goes on":     func(w *world) { w.commit("c") },
+		"it is deleted":   func(w *world) { w.deleting = true },
+		"it is suspended": nil,
+	} {
+		w := inStep(t, canary())
+		w.decide(v1alpha1.VerbPause, "alice")
+		w.run(3)
+		w.coming = w.replicas // The incumbent has no ready pod, so that traffic stays for now.
+		if leave == nil {
+			w.spec.Suspend = true
+			if p := w.step(100); p.Status.Paused == nil {
+				t.Errorf("%s, and nobody is said to have paused it", what)
+			}
+			continue
+		}
+		leave(w)
+		if p := w.step(100); p.Status.Paused != nil || w.route.progress.Phase != rollout.PhaseStep {
+			t.Errorf("%s, and it is paused by %v: %s at %s", what, p.Status.Paused, p.Why, w.route.progress)
+		}
+	}
+}
+
 func TestStatus_CallsTheCandidateWhatIsTriedOrIsToBe(t *testing.T) {
 	t.Parallel()
 	of := func(w *world, change func(*rollout.Snapshot)) string {
