@@ -45,6 +45,11 @@ func rescue(v *view) *Plan {
 	}
 	if c == nil || !c.Served || c.Deleting || c.Ready < size {
 		p.Status.WaitingFor = "a copy of the incumbent to be ready"
+		// Meanwhile a route that somebody else wrote is none to keep.
+		if mended := reassert(v); mended != nil {
+			p.Actions = append(p.Actions, mended.Actions...)
+			again(p, mended.Again)
+		}
 		return p
 	}
 	route := SetRoute{Traffic: v.traffic(), Progress: v.anew(), Event: v1alpha1.ReasonRescued, Warning: true}

@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,25 @@ func TestPlanFor_EndsAMatchWhenItRescuesTheIncumbent(t *testing.T) {
 	p = w.plan(func(s *rollout.Snapshot) { mixed(s); s.RestToRoot = false })
 	if got := actions(p); len(got) != 1 || got[0] != "route a 100/100, b 0/100 + match (Step)" {
 		t.Errorf("the router can match beside a copy, and it does %v: %s", got, p.Why)
+	}
+}
+
+func TestPlanFor_KeepsNoForeignRouteWhileItRescuesTheIncumbent(t *testing.T) {
+	t.Parallel()
+	w := inStep(t, canary())
+	w.tick()
+	mixed := func(s *rollout.Snapshot) {
+		s.Workload.Running = []string{"a", "b"}
+		s.Route.Holds, s.Route.Foreign = func(rollout.Traffic) bool { return false }, "another tool"
+	}
+	p := w.plan(mixed)
+	if got := actions(p); p.Reason != "Rescuing" || len(got) != 1 || got[0] != "copy a with 3 replicas" || p.Again.IsZero() {
+		t.Errorf("just after the route was written it does %v, and looks again at %v: %s", got, p.Again, p.Why)
+	}
+	w.now = w.now.Add(10 * time.Second)
+	p = w.plan(mixed)
+	if got := actions(p); p.Reason != "Rescuing" || !slices.Equal(got, []string{"copy a with 3 replicas", "route workload 90/100, b 10/100 (Step)"}) {
+		t.Errorf("it does %v: %s", got, p.Why)
 	}
 }
 
