@@ -45,11 +45,12 @@ type sight struct {
 	kinds           []kind
 }
 
-// kind is what is seen besides Rollouts: all objects of a kind, or only some.
+// kind is what is seen besides Rollouts: all objects of a kind, or only some, in the namespace of the Rollouts unless it names another.
 type kind struct {
-	object client.Object
-	list   client.ObjectList
-	only   fields.Selector
+	object    client.Object
+	list      client.ObjectList
+	namespace string
+	only      fields.Selector
 }
 
 // open begins to see, until ctx ends.
@@ -81,7 +82,11 @@ func (s *session) open(ctx context.Context, of sight) (*eye, error) {
 	for _, k := range of.kinds {
 		kinds = append(kinds, k.object)
 		// Who wrote which field takes half of the room, and nobody looks at it.
-		options.ByObject[k.object] = cache.ByObject{Field: k.only, Transform: cache.TransformStripManagedFields()}
+		by := cache.ByObject{Field: k.only, Transform: cache.TransformStripManagedFields()}
+		if k.namespace != "" {
+			by.Namespaces = map[string]cache.Config{k.namespace: {}}
+		}
+		options.ByObject[k.object] = by
 	}
 	if of.namespace != "" {
 		options.DefaultNamespaces = map[string]cache.Config{of.namespace: {}}
@@ -198,7 +203,11 @@ func (s *session) visible(ctx context.Context, namespace string, kinds ...kind) 
 	}
 	var may []kind
 	for _, k := range kinds {
-		options := []client.ListOption{client.InNamespace(namespace), client.Limit(1)}
+		in := namespace
+		if k.namespace != "" {
+			in = k.namespace
+		}
+		options := []client.ListOption{client.InNamespace(in), client.Limit(1)}
 		if k.only != nil {
 			options = append(options, client.MatchingFieldsSelector{Selector: k.only})
 		}
@@ -215,7 +224,7 @@ func (s *session) visible(ctx context.Context, namespace string, kinds ...kind) 
 		case err == nil:
 			may = append(may, k)
 		case !apierrors.IsForbidden(err):
-			return nil, fmt.Errorf("watch %T in namespace %s: %w", k.list, namespace, err)
+			return nil, fmt.Errorf("watch %T in namespace %s: %w", k.list, in, err)
 		}
 	}
 	return may, nil

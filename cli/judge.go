@@ -36,6 +36,8 @@ type judge struct {
 	// seen is the revision that is meant, once it was seen; live says that it served then.
 	seen string
 	live bool
+	// instead says why another commit is meant in the place of the one that was asked about; empty where none is.
+	instead string
 	// kept gives what is on record, as far as the user may see it; nil for nothing.
 	kept func() memory
 }
@@ -55,6 +57,14 @@ func notYet(format string, args ...any) ruling { return ruling{say: fmt.Sprintf(
 
 // rule looks at a Rollout, and at its workload where that may be seen.
 func (j *judge) rule(r *v1alpha1.Rollout, workload *appsv1.Deployment) ruling {
+	ruled := j.look(r, workload)
+	if j.instead != "" {
+		ruled.say = j.instead + ": " + ruled.say
+	}
+	return ruled
+}
+
+func (j *judge) look(r *v1alpha1.Rollout, workload *appsv1.Deployment) ruling {
 	if r.DeletionTimestamp != nil {
 		return final(ExitError, "is being deleted")
 	}

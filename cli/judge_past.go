@@ -9,6 +9,8 @@ import (
 // memory is what the cluster keeps of versions that were tried.
 type memory struct {
 	records []appsv1.ControllerRevision
+	// source is what brings the workload, as it was before both; nil where nothing does, or it may not be seen.
+	source *v1alpha1.GitSource
 	// workload as it was after the records were read; nil where it isn't there or may not be seen.
 	workload *appsv1.Deployment
 }
@@ -52,7 +54,7 @@ func (j *judge) past(r *v1alpha1.Rollout) ruling {
 	kept := j.kept()
 	meant := kept.newest(j.means)
 	if meant == nil {
-		return early
+		return j.unbrought(r, kept, early)
 	}
 	revision, incumbent, candidate := recordedRevision(meant), r.Status.Incumbent, r.Status.Candidate
 	now := kept.commit()

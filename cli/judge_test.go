@@ -171,6 +171,16 @@ func TestStatus_FollowsAVersionByItsRevisionOnceItWasSeen(t *testing.T) {
 	}
 }
 
+// of is a workload that a commit brought; an empty one for one that the user may not see.
+func of(commit string) *appsv1.Deployment {
+	if commit == "" {
+		return nil
+	}
+	w := deployment("checkout", "shop/checkout:1.5.0", 2)
+	w.Annotations = map[string]string{v1alpha1.AnnotationCommit: commit}
+	return w
+}
+
 func TestStatus_KnowsFromTheRecordsWhatIsOver(t *testing.T) {
 	t.Parallel()
 	record := func(number int64, revision, commit, failed string) appsv1.ControllerRevision {
@@ -183,15 +193,6 @@ func TestStatus_KnowsFromTheRecordsWhatIsOver(t *testing.T) {
 	records := []appsv1.ControllerRevision{
 		record(1, "olderrev", "aaaaaaa1", ""), record(2, "7d9c4bxk2p", serves, ""), record(3, "failedrev", "fffffff1", "errors"),
 		record(4, "goneoverrev", "eeeeeee1", ""), record(5, "b6m2hn8wqz", tried, ""), record(6, "nextrev", "bbbbbbb1", ""),
-	}
-	// of is a workload that a commit brought; an empty one for one that the user may not see.
-	of := func(commit string) *appsv1.Deployment {
-		if commit == "" {
-			return nil
-		}
-		w := deployment("checkout", "shop/checkout:1.5.0", 2)
-		w.Annotations = map[string]string{v1alpha1.AnnotationCommit: commit}
-		return w
 	}
 	for name, c := range map[string]struct {
 		goal    goal

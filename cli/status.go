@@ -30,11 +30,12 @@ const statusLong = `Say in a line how a rollout is, or wait until it is as asked
 
 The version that is meant is the one that is under way. A CI that just changed the workload, or git, names it with --commit or --revision:
 else it may be told of the one before, where Weighlock has not seen the new one yet. (Where the admission policy holds workloads, a
-change is noticed without that.) Both are given by their beginnings. A commit that changes nothing of the workload is never under way: a CI
-that makes such commits gives a --timeout.
+change is noticed without that.) Both are given by their beginnings. A commit that changes nothing of the workload is as far as the version
+that the workload has, once its GitSource has applied that commit. Where several were pushed at once, that is told of the newest only: a CI
+whose commits may be overtaken gives a --timeout.
 
 When nothing is under way, --for=step=N and --for=approval end at once; with --timeout they wait for the next rollout. Likewise, what is
-missing for Weighlock to begin at all, such as a Service, is waited for with --timeout only.
+missing for Weighlock to begin at all, such as a Service, is waited for with --timeout only, and so is a commit that its GitSource can't apply.
 
 A rollout that waits for a person (approval, and nothing else; a pause; a deadline that is over) ends the waiting, as only that person
 can go on; with --wait-for-people it doesn't.
@@ -118,18 +119,14 @@ func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout
 	if err != nil {
 		return err
 	}
-	j := &judge{goal: a.goal, kept: func() memory {
-		// Without the records a version that is over already is waited for.
-		records, _ := s.kept(ctx, found)
-		return memory{records: records, workload: workloadOf(ctx, api, found)}
-	}}
+	j := &judge{goal: a.goal, kept: func() memory { return s.remember(ctx, api, found) }}
 	if a.goal.what == "" {
 		return s.conclude(a, found, j.rule(found, workloadOf(ctx, api, found)))
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ctx, expired := s.expire(ctx, a.timeout)
-	e, err := s.openWithWorkload(ctx, found)
+	e, err := s.openWithWorkload(ctx, api, found)
 	if err != nil {
 		return s.late(err, expired, a, found)
 	}

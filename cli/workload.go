@@ -10,14 +10,44 @@ import (
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
 
-// openWithWorkload sees a Rollout, and its workload where the user may.
-func (s *session) openWithWorkload(ctx context.Context, found *v1alpha1.Rollout) (*eye, error) {
-	only := fields.OneTermEqualSelector("metadata.name", found.Spec.Workload.Name)
-	kinds, err := s.visible(ctx, found.Namespace, kind{object: &appsv1.Deployment{}, list: &appsv1.DeploymentList{}, only: only})
+// openWithWorkload sees a Rollout, and its workload and the GitSource that brings that, where the user may.
+func (s *session) openWithWorkload(ctx context.Context, api client.Reader, found *v1alpha1.Rollout) (*eye, error) {
+	kinds := []kind{{object: &appsv1.Deployment{}, list: &appsv1.DeploymentList{}, only: named(found.Spec.Workload.Name)}}
+	if source := sourceKey(workloadOf(ctx, api, found)); source.Name != "" {
+		kinds = append(kinds, kind{object: &v1alpha1.GitSource{}, list: &v1alpha1.GitSourceList{}, namespace: source.Namespace, only: named(source.Name)})
+	}
+	kinds, err := s.visible(ctx, found.Namespace, kinds...)
 	if err != nil {
 		return nil, err
 	}
 	return s.open(ctx, sight{namespace: found.Namespace, name: found.Name, kinds: kinds})
+}
+
+// named selects what has a name.
+func named(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
+
+// remember reads what is kept of a Rollout's versions. Without the records a version that is over already is waited for.
+func (s *session) remember(ctx context.Context, api client.Reader, r *v1alpha1.Rollout) memory {
+	source := sourceOf(ctx, api, workloadOf(ctx, api, r))
+	records, _ := s.kept(ctx, r)
+	return memory{source: source, records: records, workload: workloadOf(ctx, api, r)}
+}
+
+// sourceKey names the GitSource that brings a workload; it is empty where none does.
+func sourceKey(workload *appsv1.Deployment) client.ObjectKey {
+	if workload == nil {
+		return client.ObjectKey{}
+	}
+	return client.ObjectKey{Namespace: workload.Labels[v1alpha1.LabelSourceNamespace], Name: workload.Labels[v1alpha1.LabelSource]}
+}
+
+// sourceOf is the GitSource that brings a workload, or nil where none does or it may not be seen.
+func sourceOf(ctx context.Context, api client.Reader, workload *appsv1.Deployment) *v1alpha1.GitSource {
+	source, key := &v1alpha1.GitSource{}, sourceKey(workload)
+	if key.Name == "" || api.Get(ctx, key, source) != nil {
+		return nil
+	}
+	return source
 }
 
 // workloadOf is the workload, or nil where it isn't there or may not be seen.

@@ -192,6 +192,13 @@ func TestPlugin_SteersARollout(t *testing.T) {
 	r.says(reached, nil, stack.Alice, "status", "shop", "--for=step=a-tenth", "--commit="+back, "--timeout="+patience.String())
 	r.says(reached, nil, stack.Alice, "promote", "shop", "--full", "--commit="+back)
 	r.says(reached, nil, stack.Alice, "status", "shop", "--for=promoted", "--commit="+back, "--timeout="+patience.String())
+
+	// A commit that brings no version is as far as the one that is there, and one that can't be applied is nowhere.
+	note := r.commitWith(shop.Version{Name: "1"}, "NOTES.md", "Nothing for the cluster.\n")
+	r.says(reached, []string{"changes nothing of shop: "}, stack.Dana, "status", "shop", "--for=promoted", "--commit="+note,
+		"--timeout="+patience.String())
+	broken := r.commitWith(shop.Version{Name: "1"}, "extra.yaml", "kind: {")
+	r.says(failed, []string{"GitSource steered/shop can't apply it", "extra.yaml"}, stack.Dana, "status", "shop", "--for=promoted", "--commit="+broken)
 }
 
 func TestPlugin_ChecksAndCompletesByTheRealKubectl(t *testing.T) {

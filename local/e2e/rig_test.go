@@ -173,7 +173,20 @@ func (r *rig) follow() {
 
 func (r *rig) commit(version shop.Version) string {
 	r.t.Helper()
-	hash, err := r.repository.CommitFiles(r.t.Context(), r.files(version), "Version "+version.Name)
+	return r.commitFiles(r.files(version), "Version "+version.Name)
+}
+
+// commitWith commits a version with one more file.
+func (r *rig) commitWith(version shop.Version, name, content string) string {
+	r.t.Helper()
+	files := r.files(version)
+	files[name] = content
+	return r.commitFiles(files, "Add "+name)
+}
+
+func (r *rig) commitFiles(files map[string]string, message string) string {
+	r.t.Helper()
+	hash, err := r.repository.CommitFiles(r.t.Context(), files, message)
 	if err != nil {
 		r.t.Fatal(err)
 	}

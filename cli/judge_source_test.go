@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"testing"
+
+	fluxmeta "github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weighlock/weighlock/api/v1alpha1"
+)
+
+func TestStatus_AsksTheGitSourceOfACommitThatBringsNoVersion(t *testing.T) {
+	t.Parallel()
+	const serves, tried, docs = "3f1e0c9a77d1c2b5a9b8", "9a8b7c6d5e4f30211234", "d0c5d0c5d0c5d0c5d0c5"
+	source := func(applied, attempted string, conditions ...metav1.Condition) *v1alpha1.GitSource {
+		s := &v1alpha1.GitSource{ObjectMeta: metav1.ObjectMeta{Namespace: "git", Name: "shop"}}
+		s.Status = v1alpha1.GitSourceStatus{LastApplied: &v1alpha1.CommitStatus{SHA: applied, Short: applied[:8]}, LastAttempted: attempted, Conditions: conditions}
+		return s
+	}
+	refused := []metav1.Condition{
+		condition("Ready", metav1.ConditionFalse, "BuildFailed", "commit d0c5d0c5: kustomization.yaml:3: no such file"),
+		condition("Reconciling", metav1.ConditionTrue, fluxmeta.ProgressingWithRetryReason, "retrying"),
+	}
+	applying := []metav1.Condition{
+		condition("Ready", metav1.ConditionFalse, "Syncing", "applying d0c5d0c5"), condition("Reconciling", metav1.ConditionTrue, "Syncing", "applying d0c5d0c5"),
+	}
+	stopped := []metav1.Condition{condition("Ready", metav1.ConditionFalse, "InvalidSpec", "no such branch"), condition("Stalled", metav1.ConditionTrue, "InvalidSpec", "no such branch")}
+	const (
+		early = "commit d0c5d0c is not under way yet"
+		same  = "commit d0c5d0c changes nothing of checkout: "
+	)
+	promoted := goal{what: goalPromoted, commit: "d0c5d0c"}
+	patient, asking, healthy := promoted, promoted, promoted
+	patient.early, asking.what, healthy.what = true, "", goalHealthy
+	for name, c := range map[string]struct {
+		goal    goal
+		rollout *v1alpha1.Rollout
+		source  *v1alpha1.GitSource
+		// now is the workload's commit.
+		now   string
+		final bool
+		code  int
+		say   string
+	}{
+		"applied, at rest":             {promoted, idle().rollout, source(docs, docs), serves, true, ExitReached, same + "7d9c4bxk2p serves all traffic"},
+		"applied, asked just now":      {asking, idle().rollout, source(docs, docs), serves, true, ExitReached, same + "7d9c4bxk2p serves all traffic"},
+		"applied, while one starts":    {promoted, starting().rollout, source(docs, docs), tried, false, 0, same + "b6m2hn8wqz waits for 2 ready pods of b6m2hn8wqz: 0 of 2"},
+		"applied, the one there ails":  {promoted, rolledBack().rollout, source(docs, docs), tried, true, ExitRolledBack, same + "b6m2hn8wqz was rolled back: " + rolledBack().rollout.Status.Candidate.Failed},
+		"applied, and it brings one":   {promoted, idle().rollout, source(docs, docs), docs, false, ExitError, early},
+		"applied, one before it, too":  {promoted, idle().rollout, source(docs, docs), tried, false, ExitError, same + "commit " + tried + " is not under way yet"},
+		"applied, workload not seen":   {promoted, idle().rollout, source(docs, docs), "", false, ExitError, early},
+		"not yet":                      {promoted, idle().rollout, source(serves, serves), serves, false, ExitError, early + "; GitSource git/shop applied 3f1e0c9a last"},
+		"being applied":                {promoted, idle().rollout, source(serves, docs, applying...), serves, false, ExitError, early + "; GitSource git/shop applied 3f1e0c9a last"},
+		"refused":                      {promoted, idle().rollout, source(serves, docs, refused...), serves, true, ExitError, "GitSource git/shop can't apply it: " + refused[0].Message},
+		"refused, for now":             {patient, idle().rollout, source(serves, docs, refused...), serves, false, ExitError, early + "; GitSource git/shop says: " + refused[0].Message},
+		"refused, asked just now":      {asking, idle().rollout, source(serves, docs, refused...), serves, false, ExitError, early + "; GitSource git/shop says: " + refused[0].Message},
+		"another was refused":          {promoted, idle().rollout, source(serves, "0123456789", refused...), serves, false, ExitError, early + "; GitSource git/shop says: " + refused[0].Message},
+		"the source is wrong":          {promoted, idle().rollout, source(serves, serves, stopped...), serves, false, ExitError, early + "; GitSource git/shop says: no such branch"},
+		"no source":                    {promoted, idle().rollout, nil, serves, false, ExitError, early},
+		"applied, then git went away":  {healthy, idle().rollout, source(docs, docs, refused...), serves, true, ExitReached, same + "7d9c4bxk2p serves all traffic"},
+		"its revision is another's":    {goal{what: goalPromoted, commit: "d0c5d0c", revision: "b6m2"}, idle().rollout, source(docs, docs), serves, false, ExitError, "revision b6m2 of commit d0c5d0c changes nothing of checkout: revision b6m2 of commit " + serves + " is not under way yet"},
+		"only the revision is unknown": {goal{what: goalPromoted, revision: "unknown"}, idle().rollout, source(docs, docs), serves, false, ExitError, "revision unknown is not under way yet"},
+	} {
+		j := &judge{goal: c.goal, kept: func() memory { return memory{source: c.source, workload: of(c.now)} }}
+		if got := j.rule(c.rollout, nil); got != (ruling{final: c.final, code: c.code, say: c.say}) {
+			t.Errorf("%s: it says %+v", name, got)
+		}
+	}
+}
