@@ -129,6 +129,10 @@ func (v *view) revision(name string, track *workload.State) *v1alpha1.RevisionSt
 			r.Commit, r.Author = track.Template.Commit, track.Template.Author
 		}
 	}
+	if r.Commit == "" && v.want == name && v.Workload != nil {
+		// It waits for something, and has no record yet.
+		r.Commit, r.Author = v.Workload.Template.Commit, v.Workload.Template.Author
+	}
 	return r
 }
 

@@ -175,6 +175,37 @@ func TestStatus_CallsTheCandidateWhatIsTriedOrIsToBe(t *testing.T) {
 	}
 }
 
+func TestStatus_NamesTheCommitOfAVersionThatWaitsToStart(t *testing.T) {
+	t.Parallel()
+	for what, wait := range map[string]func(*rollout.Snapshot){
+		"suspended": func(s *rollout.Snapshot) { s.Spec.Suspend = true },
+		"paused":    func(s *rollout.Snapshot) { s.Route.Progress.Paused = &rollout.Word{Revision: "b", Actor: "alice"} },
+		"an obstacle": func(s *rollout.Snapshot) {
+			s.Obstacle = &workload.Problem{Reason: "CannotRunTwice", Message: "it is one of a kind"}
+		},
+		"not there to read": func(s *rollout.Snapshot) {
+			s.Problem = &workload.Problem{Reason: "ServiceNotFound", Message: "no Service"}
+		},
+	} {
+		w := adoptedWorld(canary())
+		w.commit("b")
+		p := w.plan(func(s *rollout.Snapshot) {
+			wait(s)
+			s.Workload.Template.Commit, s.Workload.Template.Author = "new", "Bob"
+		})
+		if c := p.Status.Candidate; c == nil || c.Revision != "b" || c.Commit != "new" || c.Author != "Bob" {
+			t.Errorf("%s: it is told to be %+v: %s", what, c, p.Why)
+		}
+	}
+	w := adoptedWorld(canary())
+	w.record["b"] = workload.Record{Template: workload.Template{Revision: "b", Commit: "old"}, Number: 1}
+	w.commit("b")
+	p := w.plan(func(s *rollout.Snapshot) { s.Spec.Suspend, s.Workload.Template.Commit = true, "new" })
+	if c := p.Status.Candidate; c.Commit != "new" {
+		t.Errorf("suspended, and known from before, it is told to be of %q", c.Commit)
+	}
+}
+
 func TestStatus_NamesTheCommitThatBringsARevisionOnceMore(t *testing.T) {
 	t.Parallel()
 	w := adoptedWorld(canary())
