@@ -45,6 +45,8 @@ type remembered struct {
 	// inventory and commit are what was written to the status, for caches that don't show it yet.
 	inventory []v1alpha1.InventoryEntry
 	commit    *v1alpha1.CommitStatus
+	// attempted is the commit of which something may be in the cluster, as a whole or in part: the last one.
+	attempted string
 	failures  int
 
 	applier *gitsource.Applier
@@ -79,7 +81,7 @@ func (m *sourceMemory) of(obj *v1alpha1.GitSource) *remembered {
 	key := types.NamespacedName{Namespace: obj.Namespace, Name: obj.Name}
 	kept, ok := m.sources[key]
 	if !ok || kept.uid != obj.UID {
-		kept = &remembered{uid: obj.UID, inventory: obj.Status.Inventory, commit: obj.Status.LastApplied}
+		kept = &remembered{uid: obj.UID, inventory: obj.Status.Inventory, commit: obj.Status.LastApplied, attempted: obj.Status.LastAttempted}
 		m.sources[key] = kept
 	}
 	obj.Status.Inventory = kept.inventory

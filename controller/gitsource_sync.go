@@ -111,6 +111,10 @@ func (r *GitSourceReconciler) tree(ctx context.Context, kept *remembered, obj *v
 	}
 	clone, err := r.fetcher.Fetch(ctx, remote)
 	if err != nil {
+		if errors.Is(err, gitsource.ErrLimit) {
+			// That is the commit's fault, and nobody's on the way.
+			obj.Status.LastAttempted = head
+		}
 		return nil, fetchError(err)
 	}
 	defer func() {
@@ -158,9 +162,11 @@ func (r *GitSourceReconciler) apply(ctx context.Context, obj *v1alpha1.GitSource
 		return failed(reasonApplyFailed, err)
 	}
 	wanted := plan.Inventory()
-	// What is applied is in the inventory before it is in the cluster, so that nothing is ever forgotten.
-	if union := gitsource.Union(obj.Status.Inventory, wanted); !slices.Equal(union, obj.Status.Inventory) {
-		obj.Status.Inventory, kept.inventory = union, union
+	// What is applied is in the inventory, and its commit in lastAttempted, before it is in the cluster: nothing is ever forgotten, nor
+	// taken for what another commit brought.
+	union := gitsource.Union(obj.Status.Inventory, wanted)
+	if !slices.Equal(union, obj.Status.Inventory) || (plan.Changes() && kept.attempted != tree.commit.SHA) {
+		obj.Status.Inventory, kept.inventory, kept.attempted = union, union, tree.commit.SHA
 		conditions.MarkReconciling(obj, reasonSyncing, "applying %s", tree.commit.Short())
 		if !conditions.IsTrue(obj, v1alpha1.ConditionReady) || obj.Status.ObservedGeneration != obj.Generation {
 			conditions.MarkUnknown(obj, v1alpha1.ConditionReady, reasonSyncing, "applying %s", tree.commit.Short())
@@ -192,9 +198,13 @@ func (r *GitSourceReconciler) apply(ctx context.Context, obj *v1alpha1.GitSource
 	return nil
 }
 
-// before is what the tree said when it was applied last. After a restart that is known if the commit is still the same.
+// before is what the tree said when it was applied last, where nothing of another commit may have been written since. After a restart that
+// is known if the commit is still the same.
 func before(obj *v1alpha1.GitSource, kept *remembered, tree *builtTree) []*unstructured.Unstructured {
 	last := obj.Status.LastApplied
+	if last != nil && kept.attempted != last.SHA {
+		return nil
+	}
 	if kept.previous == nil && last != nil && last.SHA == tree.commit.SHA && obj.Status.ObservedGeneration == obj.Generation {
 		return tree.objects
 	}
@@ -214,7 +224,7 @@ func (r *GitSourceReconciler) record(obj *v1alpha1.GitSource, kept *remembered, 
 			AppliedAt:   timestamp(now),
 		}
 	}
-	kept.commit = obj.Status.LastApplied
+	kept.commit, kept.attempted = obj.Status.LastApplied, tree.commit.SHA
 	kept.keep(obj, tree, now)
 }
 

@@ -80,6 +80,43 @@ func TestGitSource_MendsDrift(t *testing.T) {
 	s.Expect(s.configMap("a").Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationCommit, first), "the second commit didn't bring a")
 }
 
+func TestGitSource_SignsWhatARevertOfAPartlyAppliedCommitBringsBack(t *testing.T) {
+	withoutDelete := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "list", "create", "patch"}}
+	s := newGitStage(t, withoutDelete)
+	files := map[string]string{"deploy/a.yaml": shopMap("a", "1"), "deploy/b.yaml": shopMap("b", "1")}
+	first := s.git.Commit("Open", files)
+	s.start()
+	s.applied(first)
+	partly := s.git.Rewrite("Change a, drop b", map[string]string{"deploy/a.yaml": shopMap("a", "2")})
+	s.failed("PruneFailed", partly[:8])
+	s.Expect(s.configMap("a").Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationCommit, partly))
+
+	revert := s.git.Rewrite("Revert", files)
+	s.applied(revert)
+	s.Expect(s.configMap("a").Data).To(HaveKeyWithValue("value", "1"))
+	s.Expect(s.configMap("a").Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationCommit, revert), "what failed brought something else")
+	s.Expect(s.configMap("b").Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationCommit, first), "nothing changed b")
+}
+
+func TestGitSource_SaysWhichCommitItTriesBeforeItWrites(t *testing.T) {
+	s := newGitStage(t)
+	first := s.git.Commit("Open", map[string]string{"deploy/a.yaml": shopMap("a", "1")})
+	s.start()
+	s.applied(first)
+	watched, err := client.NewWithWatch(server.Config, client.Options{Scheme: testClient.Scheme()})
+	s.Expect(err).NotTo(HaveOccurred())
+	maps, err := watched.Watch(t.Context(), &corev1.ConfigMapList{}, client.InNamespace(s.namespace),
+		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: s.configMap("a").ResourceVersion}})
+	s.Expect(err).NotTo(HaveOccurred())
+	defer maps.Stop()
+	for n := range 5 {
+		commit := s.git.Commit("Change a", map[string]string{"deploy/a.yaml": shopMap("a", string(rune('b'+n)))})
+		s.Eventually(maps.ResultChan()).WithTimeout(patience).Should(Receive())
+		s.Expect(s.current().Status.LastAttempted).To(Equal(commit))
+		s.applied(commit)
+	}
+}
+
 func TestGitSource_ChangesNothingWhenATreeIsBroken(t *testing.T) {
 	s := newGitStage(t)
 	good := s.git.Commit("Open", map[string]string{"deploy/a.yaml": shopMap("a", "1")})
@@ -117,6 +154,13 @@ func TestGitSource_ChangesNothingWhenATreeIsBroken(t *testing.T) {
 	s.failed("BuildFailed", "allowEmpty")
 	unchanged()
 
+	link := s.git.Commit("Link", map[string]string{"deploy/link.yaml": "-> /etc/passwd"})
+	s.failed("FetchFailed", "deploy/link.yaml")
+	s.Eventually(func() string { return s.current().Status.LastAttempted }).WithTimeout(patience).WithPolling(tick).Should(Equal(link))
+	unchanged()
+
+	s.git.Commit("Empty", map[string]string{"deploy/readme": "nothing"})
+	s.failed("BuildFailed", "allowEmpty")
 	s.drain()
 	asked := s.git.Requests.Load()
 	s.Consistently(s.drain).WithTimeout(quiet).WithPolling(tick).Should(BeEmpty(), "the same failure is told once")

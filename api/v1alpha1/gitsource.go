@@ -136,8 +136,8 @@ type GitSourceStatus struct {
 	// +optional
 	LastApplied *CommitStatus `json:"lastApplied,omitempty"`
 
-	// lastAttempted is the commit that was tried last. It differs from lastApplied when
-	// that failed.
+	// lastAttempted is the commit that was tried last, written before anything of it is. It
+	// differs from lastApplied while it is applied, and when that failed.
 	// +optional
 	LastAttempted string `json:"lastAttempted,omitempty"`
 
