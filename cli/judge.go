@@ -36,8 +36,10 @@ type judge struct {
 	// seen is the revision that is meant, once it was seen; live says that it served then.
 	seen string
 	live bool
-	// instead says why another commit is meant in the place of the one that was asked about; empty where none is.
+	// instead says why another commit is meant in the place of the one that was asked about; empty where none is. brought says that
+	// the workload was of that one.
 	instead string
+	brought bool
 	// kept gives what is on record, as far as the user may see it; nil for nothing.
 	kept func() memory
 }
@@ -119,9 +121,9 @@ func (j *judge) named() string {
 
 // means says whether the goal names that revision.
 func (j *judge) means(r *v1alpha1.RevisionStatus) bool {
-	if j.seen != "" && j.seen == r.Revision {
+	if j.seen != "" {
 		// Another commit may have changed the workload meanwhile, and not its template.
-		return true
+		return j.seen == r.Revision
 	}
 	return (j.revision == "" || isNamed(r, j.revision)) && (j.commit == "" || isCommit(r, j.commit))
 }

@@ -9,8 +9,10 @@ import (
 // memory is what the cluster keeps of versions that were tried.
 type memory struct {
 	records []appsv1.ControllerRevision
-	// source is what brings the workload, as it was before both; nil where nothing does, or it may not be seen.
-	source *v1alpha1.GitSource
+	// source is what brings the workload; nil where nothing does, or it may not be seen. Applied is the commit that it had applied as
+	// a whole before the workload was read, and tried nothing else until after; empty where that can't be said.
+	source  *v1alpha1.GitSource
+	applied string
 	// workload as it was after the records were read; nil where it isn't there or may not be seen.
 	workload *appsv1.Deployment
 }

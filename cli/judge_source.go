@@ -14,28 +14,42 @@ import (
 // unbrought rules on a commit of which no revision is known, by what its GitSource says. Once that has applied it as a whole, the
 // workload stands as another commit left it, whose version is meant then: the one that was asked about is in the cluster with it.
 func (j *judge) unbrought(r *v1alpha1.Rollout, kept memory, early ruling) ruling {
-	if j.commit == "" || j.instead != "" || kept.source == nil {
-		return early
-	}
-	name := fmt.Sprintf("GitSource %s/%s", kept.source.Namespace, kept.source.Name)
-	status, left := &kept.source.Status, kept.commit()
-	last, trouble := status.LastApplied, failing(kept.source)
+	left := kept.commit()
+	here := left != "" && strings.HasPrefix(left, j.commit)
 	switch {
-	case last != nil && strings.HasPrefix(last.SHA, j.commit):
-		if left == "" || strings.HasPrefix(left, j.commit) {
-			return early
-		}
+	case j.commit == "":
+		return early
+	case here:
+		j.brought = true
+	case j.brought && left != "":
+		return final(ExitError, "%s was superseded by commit %s before it was tried", j.named(), left)
+	case kept.applied != "" && left != "" && j.instead == "" && strings.HasPrefix(kept.applied, j.commit):
 		j.instead = j.named() + " changes nothing of " + kept.workload.Name
 		j.commit = left
 		return j.look(r, kept.workload)
-	case trouble != "" && strings.HasPrefix(status.LastAttempted, j.commit) && !j.early && j.what != "":
+	}
+	if kept.source == nil || j.instead != "" {
+		return early
+	}
+	name := fmt.Sprintf("GitSource %s/%s", kept.source.Namespace, kept.source.Name)
+	status, trouble := &kept.source.Status, failing(kept.source)
+	switch {
+	case trouble != "" && !here && strings.HasPrefix(status.LastAttempted, j.commit) && !j.early && j.what != "":
 		return final(ExitError, "%s can't apply it: %s", name, trouble)
 	case trouble != "":
 		early.say += "; " + name + " says: " + trouble
-	case last != nil:
-		early.say += "; " + name + " applied " + last.Short + " last"
+	case !here && status.LastApplied != nil && !strings.HasPrefix(status.LastApplied.SHA, j.commit):
+		early.say += "; " + name + " applied " + status.LastApplied.Short + " last"
 	}
 	return early
+}
+
+// throughout is the commit that a GitSource had applied as a whole at one time, where it tried nothing else until another; empty otherwise.
+func throughout(before, after *v1alpha1.GitSource) string {
+	if before == nil || after == nil || before.Status.LastApplied == nil || before.Status.LastApplied.SHA != after.Status.LastAttempted {
+		return ""
+	}
+	return after.Status.LastAttempted
 }
 
 // failing is why a GitSource can't do what it is asked to; empty while it can, or is at it.

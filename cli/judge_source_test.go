@@ -51,6 +51,8 @@ func TestStatus_AsksTheGitSourceOfACommitThatBringsNoVersion(t *testing.T) {
 		"applied, workload not seen":   {promoted, idle().rollout, source(docs, docs), "", false, ExitError, early},
 		"not yet":                      {promoted, idle().rollout, source(serves, serves), serves, false, ExitError, early + "; GitSource git/shop applied 3f1e0c9a last"},
 		"being applied":                {promoted, idle().rollout, source(serves, docs, applying...), serves, false, ExitError, early + "; GitSource git/shop applied 3f1e0c9a last"},
+		"another has begun since":      {promoted, idle().rollout, source(docs, tried), tried, false, ExitError, early},
+		"in part, and it brings one":   {promoted, idle().rollout, source(serves, docs, refused...), docs, false, ExitError, early + "; GitSource git/shop says: " + refused[0].Message},
 		"refused":                      {promoted, idle().rollout, source(serves, docs, refused...), serves, true, ExitError, "GitSource git/shop can't apply it: " + refused[0].Message},
 		"refused, for now":             {patient, idle().rollout, source(serves, docs, refused...), serves, false, ExitError, early + "; GitSource git/shop says: " + refused[0].Message},
 		"refused, asked just now":      {asking, idle().rollout, source(serves, docs, refused...), serves, false, ExitError, early + "; GitSource git/shop says: " + refused[0].Message},
@@ -61,9 +63,63 @@ func TestStatus_AsksTheGitSourceOfACommitThatBringsNoVersion(t *testing.T) {
 		"its revision is another's":    {goal{what: goalPromoted, commit: "d0c5d0c", revision: "b6m2"}, idle().rollout, source(docs, docs), serves, false, ExitError, "revision b6m2 of commit d0c5d0c changes nothing of checkout: revision b6m2 of commit " + serves + " is not under way yet"},
 		"only the revision is unknown": {goal{what: goalPromoted, revision: "unknown"}, idle().rollout, source(docs, docs), serves, false, ExitError, "revision unknown is not under way yet"},
 	} {
-		j := &judge{goal: c.goal, kept: func() memory { return memory{source: c.source, workload: of(c.now)} }}
+		j := &judge{goal: c.goal, kept: func() memory {
+			return memory{source: c.source, applied: throughout(c.source, c.source), workload: of(c.now)}
+		}}
 		if got := j.rule(c.rollout, nil); got != (ruling{final: c.final, code: c.code, say: c.say}) {
 			t.Errorf("%s: it says %+v", name, got)
+		}
+	}
+}
+
+func TestStatus_TakesACommitForNoOtherThatTookItsPlace(t *testing.T) {
+	t.Parallel()
+	const mine, revert = "d0c5d0c5d0c5d0c5d0c5", "3f1e0c9a77d1c2b5a9b8"
+	now := mine
+	j := &judge{goal: goal{what: goalPromoted, commit: "d0c5d0c"}, kept: func() memory { return memory{workload: of(now)} }}
+	if got := j.rule(idle().rollout, nil); got.final {
+		t.Fatalf("before it is looked at, it says %+v", got)
+	}
+	now = revert
+	if got, say := j.rule(idle().rollout, nil), "commit d0c5d0c was superseded by commit "+revert+" before it was tried"; got != (ruling{final: true, code: ExitError, say: say}) {
+		t.Errorf("it says %+v", got)
+	}
+
+	// A candidate that was seen is not the incumbent, whatever commit that is said to be of.
+	j = &judge{goal: goal{what: goalPromoted, commit: "9a8b7c6d"}}
+	if got := j.rule(starting().rollout, nil); got.final {
+		t.Fatalf("while it starts, it says %+v", got)
+	}
+	back := idle().rollout
+	back.Status.Incumbent.Commit = "9a8b7c6d5e4f30211234"
+	if got := j.rule(back, nil); got.code != ExitRolledBack || !got.final {
+		t.Errorf("when it was withdrawn, it says %+v", got)
+	}
+}
+
+func TestThroughout_IsTheCommitThatNothingElseFollowedMeanwhile(t *testing.T) {
+	t.Parallel()
+	of := func(applied, attempted string) *v1alpha1.GitSource {
+		s := &v1alpha1.GitSource{Status: v1alpha1.GitSourceStatus{LastAttempted: attempted}}
+		if applied != "" {
+			s.Status.LastApplied = &v1alpha1.CommitStatus{SHA: applied}
+		}
+		return s
+	}
+	for _, c := range []struct {
+		before, after *v1alpha1.GitSource
+		want          string
+	}{
+		{of("x", "x"), of("x", "x"), "x"},
+		{of("x", "x"), of("x", "y"), ""},
+		{of("w", "x"), of("x", "x"), ""},
+		{of("x", "y"), of("x", "y"), ""},
+		{of("", "x"), of("x", "x"), ""},
+		{nil, of("x", "x"), ""},
+		{of("x", "x"), nil, ""},
+	} {
+		if got := throughout(c.before, c.after); got != c.want {
+			t.Errorf("from %+v to %+v it is %q, want %q", c.before, c.after, got, c.want)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func TestStatus_KnowsOfACommitThatBringsNoVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	applied := func(commit string) {
-		source.Status.LastApplied = &v1alpha1.CommitStatus{SHA: commit, Short: commit[:8]}
+		source.Status.LastApplied, source.Status.LastAttempted = &v1alpha1.CommitStatus{SHA: commit, Short: commit[:8]}, commit
 		if err := admin.Status().Update(t.Context(), source); err != nil {
 			t.Fatal(err)
 		}

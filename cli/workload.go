@@ -8,12 +8,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
+	"github.com/weighlock/weighlock/naming"
 )
 
 // openWithWorkload sees a Rollout, and its workload and the GitSource that brings that, where the user may.
 func (s *session) openWithWorkload(ctx context.Context, api client.Reader, found *v1alpha1.Rollout) (*eye, error) {
 	kinds := []kind{{object: &appsv1.Deployment{}, list: &appsv1.DeploymentList{}, only: named(found.Spec.Workload.Name)}}
-	if source := sourceKey(workloadOf(ctx, api, found)); source.Name != "" {
+	if source := sourceOf(ctx, api, workloadOf(ctx, api, found)); source != nil {
 		kinds = append(kinds, kind{object: &v1alpha1.GitSource{}, list: &v1alpha1.GitSourceList{}, namespace: source.Namespace, only: named(source.Name)})
 	}
 	kinds, err := s.visible(ctx, found.Namespace, kinds...)
@@ -30,24 +31,28 @@ func named(name string) fields.Selector { return fields.OneTermEqualSelector("me
 func (s *session) remember(ctx context.Context, api client.Reader, r *v1alpha1.Rollout) memory {
 	source := sourceOf(ctx, api, workloadOf(ctx, api, r))
 	records, _ := s.kept(ctx, r)
-	return memory{source: source, records: records, workload: workloadOf(ctx, api, r)}
-}
-
-// sourceKey names the GitSource that brings a workload; it is empty where none does.
-func sourceKey(workload *appsv1.Deployment) client.ObjectKey {
-	if workload == nil {
-		return client.ObjectKey{}
-	}
-	return client.ObjectKey{Namespace: workload.Labels[v1alpha1.LabelSourceNamespace], Name: workload.Labels[v1alpha1.LabelSource]}
+	m := memory{records: records, workload: workloadOf(ctx, api, r)}
+	m.source = sourceOf(ctx, api, m.workload)
+	m.applied = throughout(source, m.source)
+	return m
 }
 
 // sourceOf is the GitSource that brings a workload, or nil where none does or it may not be seen.
 func sourceOf(ctx context.Context, api client.Reader, workload *appsv1.Deployment) *v1alpha1.GitSource {
-	source, key := &v1alpha1.GitSource{}, sourceKey(workload)
-	if key.Name == "" || api.Get(ctx, key, source) != nil {
+	if workload == nil {
 		return nil
 	}
-	return source
+	namespace, name := workload.Labels[v1alpha1.LabelSourceNamespace], workload.Labels[v1alpha1.LabelSource]
+	sources := &v1alpha1.GitSourceList{}
+	if namespace == "" || api.List(ctx, sources, client.InNamespace(namespace)) != nil {
+		return nil
+	}
+	for i := range sources.Items {
+		if naming.LabelValue(sources.Items[i].Name) == name {
+			return &sources.Items[i]
+		}
+	}
+	return nil
 }
 
 // workloadOf is the workload, or nil where it isn't there or may not be seen.
