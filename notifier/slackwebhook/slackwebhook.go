@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/weighlock/weighlock/notifier"
 	"github.com/weighlock/weighlock/notifier/post"
@@ -51,7 +50,7 @@ func New(client *post.Client, url post.Secret) *Sink { return &Sink{client: clie
 
 // Deliver sends one event.
 func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
-	title, said := escape(event.Title(), mostTitle), escape(notifier.Line(event.Message), mostMessage)
+	title, said := inert(event.Title(), mostTitle), inert(notifier.Line(event.Message), mostMessage)
 	mark := ""
 	if event.Warning {
 		mark = ":warning: "
@@ -65,34 +64,11 @@ func (s *Sink) Deliver(ctx context.Context, event notifier.Event) error {
 		facts = append(facts, fact.Name+": "+fact.Value)
 	}
 	if len(facts) > 0 {
-		made.Blocks = append(made.Blocks, block{Type: "context", Elements: []text{{"mrkdwn", escape(strings.Join(facts, " · "), mostFacts), true}}})
+		made.Blocks = append(made.Blocks, block{Type: "context", Elements: []text{{"mrkdwn", inert(strings.Join(facts, " · "), mostFacts), true}}})
 	}
 	body, err := post.Encode(made)
 	if err != nil {
 		return err
 	}
 	return s.client.JSON(ctx, s.url, body, nil)
-}
-
-// escape takes the meaning from the characters by which Slack knows links, mentions and the like. What gets too long by that is cut.
-func escape(text string, most int) string {
-	var made strings.Builder
-	length := 0
-	for _, r := range text {
-		written := string(r)
-		switch r {
-		case '&':
-			written = "&amp;"
-		case '<':
-			written = "&lt;"
-		case '>':
-			written = "&gt;"
-		}
-		if length += utf8.RuneCountInString(written); length >= most {
-			made.WriteString("…")
-			break
-		}
-		made.WriteString(written)
-	}
-	return made.String()
 }

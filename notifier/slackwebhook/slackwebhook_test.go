@@ -64,6 +64,40 @@ func TestDeliver_TakesNoMentions(t *testing.T) {
 	}
 }
 
+func TestDeliver_TakesNoMarkup(t *testing.T) {
+	for said, want := range map[string]string{
+		// Mattermost and Rocket.Chat.
+		"@channel, @all! .@here":                  "@\u200bchannel, @\u200ball! .@\u200bhere",
+		"[approved](https://evil.example)":        "[approved]\u200b(https://evil.example)",
+		"![sign](https://evil.example) [a][b] **": "![sign]\u200b(https://evil.example) [a]\u200b[b]\u200b ∗∗",
+		"# Approved": "\u200b# Approved",
+		// Slack, too.
+		"> Approved": "\u200b&gt; Approved",
+		"*shop/checkout: Promoted* ~no~ _yes_ __y__ `x`": "∗shop/checkout: Promoted∗ ∼no∼ ˍyesˍ ˍˍyˍˍ 'x'",
+		":warning: :+1: :Warning: :a::b: ::x:":           "∶warning∶ ∶+1∶ ∶Warning∶ ∶a∶∶b∶ :∶x∶",
+	} {
+		got := received(t, notifiertest.Event(said))
+		for _, text := range []string{got.Text, got.Blocks[0].Text.Text} {
+			if _, line, _ := strings.Cut(text, "\n"); line != want {
+				t.Errorf("%s: got %q, want %q", said, line, want)
+			}
+		}
+	}
+	e := notifiertest.Event("5% failed")
+	e.Rollout.Status.Candidate.Author = "*Al* @all [x](https://evil.example)"
+	if want, got := "Author: ∗Al∗ @\u200ball [x]\u200b(https://evil.example)", received(t, e).Blocks[1].Elements[0].Text; !strings.HasSuffix(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestDeliver_LeavesOrdinaryTextAsItIs(t *testing.T) {
+	const said = "12:30:45 a_b, snake_case_name (ada@example.com): 4.6% of 1,422 [p99 - 1.5 s] #12; https://weighlock.example/x_y?a=b"
+	got := received(t, notifiertest.Event(said))
+	if _, line, _ := strings.Cut(strings.ReplaceAll(got.Text, "]\u200b", "]"), "\n"); line != said {
+		t.Errorf("got %q, want %q", line, said)
+	}
+}
+
 func TestDeliver_KeepsWithinTheLimits(t *testing.T) {
 	e := notifiertest.ManyMetrics()
 	e.Message = strings.Repeat("&", 9000)
@@ -78,7 +112,7 @@ func TestDeliver_KeepsWithinTheLimits(t *testing.T) {
 func TestDeliver_LetsNobodyForgeALine(t *testing.T) {
 	e := notifiertest.Event("5% failed\n:thumbsup: approved by Bob\r\n\u2028x")
 	e.Rollout.Status.Candidate.Author = "Al\nApproved: by Bob"
-	if body := notifiertest.Body(t, slackwebhook.New, e); !strings.Contains(body, "5% failed :thumbsup: approved by Bob") || !strings.Contains(body, "Al Approved: by Bob") {
+	if body := notifiertest.Body(t, slackwebhook.New, e); !strings.Contains(body, "5% failed ∶thumbsup∶ approved by Bob") || !strings.Contains(body, "Al Approved: by Bob") {
 		t.Errorf("got %s", body)
 	}
 }
