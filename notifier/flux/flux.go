@@ -35,6 +35,9 @@ const (
 	mostAnswer = 4 << 10
 	// mostEvent is how large an event may be, in bytes.
 	mostEvent = 1 << 20
+	// metaCandidateCommit is the key of a commit that notification-controller takes for no revision of the involved object's: by those that
+	// it does (commit, originRevision, revision) it sets the statuses of commits.
+	metaCandidateCommit = "candidateCommit"
 )
 
 // silent is a log that Flux's recorder can ask for its sink, as it can't ask logr.Discard: the dispatcher logs.
@@ -86,36 +89,45 @@ var appliers = []struct{ prefix, kind, version string }{
 	{"helm.toolkit.fluxcd.io", "HelmRelease", "v2"},
 }
 
-// involved is the object that an event is told of. An Alert of Flux can name kinds of Flux's only, so that of a Rollout which Flux
-// applied is told under the Kustomization or HelmRelease that did; its name comes first in the message then, since labels are no proof.
+// involved is the object that an event is told of, with what is known beside its message. An Alert of Flux can name kinds of Flux's
+// only, so that of a Rollout which Flux applied is told under the Kustomization or HelmRelease that did. Labels are no proof of that: the
+// Rollout's name comes first in the message then, and under an object of another namespace only what Weighlock knows is told.
 func involved(event notifier.Event) (*corev1.ObjectReference, map[string]string) {
-	annotations := maps.Clone(event.Annotations)
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
 	object := event.Object
 	if event.Rollout == nil {
-		return &object, annotations
-	}
-	for name, value := range event.Rollout.Annotations {
-		if strings.HasPrefix(name, eventv1.Group+"/") {
-			annotations[name] = value
-		}
-	}
-	annotations[eventv1.Group+"/rollout"] = event.Key()
-	if c := event.Rollout.Status.Candidate; c != nil {
-		annotations[eventv1.Group+"/candidate"] = c.Revision
-		if c.Commit != "" {
-			annotations[eventv1.Group+"/"+eventv1.MetaCommitKey] = c.Commit
-		}
+		return &object, maps.Clone(event.Annotations)
 	}
 	for _, a := range appliers {
 		name, namespace := event.Rollout.Labels[a.prefix+"/name"], event.Rollout.Labels[a.prefix+"/namespace"]
 		if name != "" && namespace != "" {
-			return &corev1.ObjectReference{APIVersion: a.prefix + "/" + a.version, Kind: a.kind, Namespace: namespace, Name: name}, annotations
+			object = corev1.ObjectReference{APIVersion: a.prefix + "/" + a.version, Kind: a.kind, Namespace: namespace, Name: name}
+			break
 		}
 	}
-	return &object, annotations
+	if object.Namespace != event.Object.Namespace {
+		return &object, known(event, metaCandidateCommit)
+	}
+	metadata := map[string]string{}
+	maps.Copy(metadata, event.Annotations)
+	for name, value := range event.Rollout.Annotations {
+		if strings.HasPrefix(name, eventv1.Group+"/") {
+			metadata[name] = value
+		}
+	}
+	maps.Copy(metadata, known(event, eventv1.MetaCommitKey))
+	return &object, metadata
+}
+
+// known is what Weighlock itself knows of a Rollout, with the commit under a key.
+func known(event notifier.Event, commitKey string) map[string]string {
+	metadata := map[string]string{eventv1.Group + "/rollout": event.Key()}
+	if c := event.Rollout.Status.Candidate; c != nil {
+		metadata[eventv1.Group+"/candidate"] = c.Revision
+		if c.Commit != "" {
+			metadata[eventv1.Group+"/"+commitKey] = c.Commit
+		}
+	}
+	return metadata
 }
 
 // transport sees what came of the one event that is under way.

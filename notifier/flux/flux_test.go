@@ -86,6 +86,42 @@ func TestDeliver_SendsFluxsEvent(t *testing.T) {
 	}
 }
 
+// Whoever may write a Rollout chooses its labels, and so the namespace whose Alerts take the event: its commits are not theirs to judge.
+func TestDeliver_TellsUnderAnotherNamespaceOnlyWhatWeighlockKnows(t *testing.T) {
+	for namespace, want := range map[string]map[string]string{
+		"shop": {
+			"event.toolkit.fluxcd.io/originRevision": "main@sha1:666", "event.toolkit.fluxcd.io/summary": "all is well",
+			"event.toolkit.fluxcd.io/cluster": "prod", "event.toolkit.fluxcd.io/rollout": "shop/checkout",
+			"event.toolkit.fluxcd.io/candidate": "7d4b9", "event.toolkit.fluxcd.io/commit": "main@sha1:012345",
+		},
+		"flux-system": {
+			"event.toolkit.fluxcd.io/rollout": "shop/checkout", "event.toolkit.fluxcd.io/candidate": "7d4b9",
+			"event.toolkit.fluxcd.io/candidateCommit": "main@sha1:012345",
+		},
+	} {
+		for _, group := range []string{"kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io"} {
+			event := rolledBack()
+			event.Rollout.Labels = map[string]string{group + "/name": "apps", group + "/namespace": namespace}
+			event.Rollout.Annotations["event.toolkit.fluxcd.io/originRevision"] = "main@sha1:666"
+			event.Rollout.Annotations["event.toolkit.fluxcd.io/summary"] = "all is well"
+			got, err := forward(t, event, http.StatusAccepted)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got.Metadata); diff != "" {
+				t.Errorf("%s in %s: metadata (-want +got):\n%s", group, namespace, diff)
+			}
+			bare := eventv1.Event{Metadata: map[string]string{}}
+			for key, value := range got.Metadata {
+				bare.Metadata[strings.TrimPrefix(key, eventv1.Group+"/")] = value // As notification-controller does.
+			}
+			if revision, has := bare.GetRevision(); has != (namespace == "shop") {
+				t.Errorf("%s in %s: Flux takes %q for the revision", group, namespace, revision)
+			}
+		}
+	}
+}
+
 // An Alert's eventSources can name kinds of Flux's only.
 func TestDeliver_TellsOfARolloutUnderWhatAppliedIt(t *testing.T) {
 	for kind, labels := range map[string]map[string]string{
