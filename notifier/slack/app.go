@@ -59,9 +59,9 @@ type App struct {
 	pace     *paces
 	members  members
 	replays  replays
-	// reading bounds how many requests are read at a time, and working how many clicks are worked on.
-	reading, working chan struct{}
-	work             sync.WaitGroup
+	// pieces bounds how much of requests is read at a time, and working how many clicks are worked on.
+	pieces, working chan struct{}
+	work            sync.WaitGroup
 
 	mu sync.Mutex
 	// threads that were made or changed here, by Rollout and sink: caches may not show them yet.
@@ -96,7 +96,7 @@ func New(o Options) (*App, error) {
 		return nil, err
 	}
 	a := &App{
-		o: o, measures: m, http: newClient(), reading: make(chan struct{}, mostReads), working: make(chan struct{}, mostClicks),
+		o: o, measures: m, http: newClient(), pieces: make(chan struct{}, mostPieces), working: make(chan struct{}, mostClicks),
 		threads: map[threadKey]told{}, shown: map[string]shown{}, doubtful: map[string]time.Time{},
 		stopping: make(chan struct{}), pace: newPaces(),
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,14 +16,10 @@ import (
 const (
 	// Path takes Slack's requests.
 	Path = "/slack/interactions"
-	// mostBody is how long a request may be.
-	mostBody = 1 << 20
 	// window is how old a request may be: what slack-go checks.
 	window = 5 * time.Minute
 	// mostReplays is how many signatures are remembered. Above it, requests are turned away.
 	mostReplays = 10_000
-	// mostReads are the requests that are read and checked at a time: whoever sent them, they take memory until then.
-	mostReads = 16
 )
 
 // replays remember the signatures of requests for as long as they are valid.
@@ -140,14 +135,12 @@ func (a *App) receive(w http.ResponseWriter, r *http.Request) (body []byte, resu
 	if err != nil {
 		return nil, a.forged(err), http.StatusUnauthorized
 	}
-	select {
-	case a.reading <- struct{}{}:
-		defer func() { <-a.reading }()
-	default:
+	body, release, err := a.readBody(http.MaxBytesReader(w, r.Body, mostBody))
+	defer release()
+	switch {
+	case errors.Is(err, errNoRoom):
 		return nil, "busy", http.StatusServiceUnavailable
-	}
-	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody)) //nolint:forbidigo // It is bounded, and too much is an error.
-	if err != nil {
+	case err != nil:
 		return nil, "unreadable", http.StatusRequestEntityTooLarge
 	}
 	if _, err := verifier.Write(body); err != nil {

@@ -15,6 +15,9 @@ import (
 // The pauses between tries to connect.
 const firstPause, longestPause = time.Second, time.Minute
 
+// mostFrame is how long one message of a connection may be, in bytes.
+const mostFrame = 1 << 20
+
 // Socket takes what members click by a connection that the app opens (Socket Mode), until the context ends. It connects again when
 // that is lost.
 func (a *App) Socket(ctx context.Context) error {
@@ -58,7 +61,7 @@ func (a *App) connect(ctx context.Context) error {
 	// slack-go logs what it receives, and addresses that hold tickets.
 	silent := log.New(io.Discard, "", 0)
 	api := slackapi.New(bot, append(a.options(), slackapi.OptionAppLevelToken(app), slackapi.OptionLog(silent))...)
-	connection := socketmode.New(api, socketmode.OptionLog(silent), socketmode.OptionReadLimit(mostBody))
+	connection := socketmode.New(api, socketmode.OptionLog(silent), socketmode.OptionReadLimit(mostFrame))
 	ended := make(chan error, 1)
 	go func() { ended <- connection.RunContext(ctx) }()
 	for {
