@@ -212,8 +212,8 @@ func TestSlack_ApprovesByASignedClickOfWhoMay(t *testing.T) {
 	if d, err = chat.Click(t.Context(), slack.Click{Message: prompt.TS, Action: "Approve", User: slack.Alice.ID}); err != nil || d.Problem != "" {
 		t.Fatalf("the click: %+v, %v", d, err)
 	}
-	if _, err := chat.Replay(t.Context()); err != nil {
-		t.Fatal(err)
+	if d, err = chat.Replay(t.Context()); err != nil || d.Status != http.StatusConflict {
+		t.Errorf("the click, sent once more as it was: %+v, %v; want it turned away", d, err)
 	}
 	r.promoted(commit)
 	unharmed(t, users.stop())
