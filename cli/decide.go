@@ -58,7 +58,7 @@ func newDecideCommand(s *session, verb v1alpha1.DecisionVerb, words *cobra.Comma
 		flags.BoolVar(&d.full, "full", false, "Promote past all steps that are left, and not into the next one only.")
 	}
 	flags.BoolVar(&d.wait, "wait", true, "Wait until Weighlock has said what became of it.")
-	flags.DurationVar(&d.timeout, "timeout", 10*time.Second, "How long to wait for that.")
+	flags.DurationVar(&d.timeout, "timeout", 10*time.Second, "How long to wait for that. Zero waits as long as it takes.")
 	flags.StringVar(&d.dryRun, "dry-run", dryRunNone, "none, client (show what would be sent) or server (have the API server check it, and keep nothing).")
 	flags.Lookup("dry-run").NoOptDefVal = dryRunClient
 	_ = cmd.RegisterFlagCompletionFunc("dry-run", cobra.FixedCompletions([]string{dryRunNone, dryRunClient, dryRunServer}, cobra.ShellCompDirectiveNoFileComp))
@@ -73,6 +73,9 @@ func (d *decide) check() error {
 	}
 	if d.full && d.step != "" {
 		return usagef("--full is past all steps, --step is about one: leave one of them out")
+	}
+	if d.timeout < 0 {
+		return usagef("--timeout %s is below zero", d.timeout)
 	}
 	if length := len([]rune(d.reason)); length > longestReason {
 		return usagef("--reason has %d characters: there may be at most %d", length, longestReason)

@@ -21,8 +21,12 @@ const pauseOfWatch = 250 * time.Millisecond
 
 // await waits until the decision has an outcome, or the time is over. It was made, so that what fails now is no reason to say that it wasn't.
 func (d *decide) await(ctx context.Context, api client.WithWatch, made *v1alpha1.Decision) (*v1alpha1.Decision, error) {
-	over := d.clock.NewTimer(d.timeout)
-	defer over.Stop()
+	var over <-chan time.Time // It never comes where there is no end to the waiting.
+	if d.timeout > 0 {
+		timer := d.clock.NewTimer(d.timeout)
+		defer timer.Stop()
+		over = timer.C()
+	}
 	last := made
 	// The first watch tells all since the decision was made, later ones what is so when they begin.
 	for since := made.ResourceVersion; ; since = "" {
@@ -41,7 +45,7 @@ func (d *decide) await(ctx context.Context, api client.WithWatch, made *v1alpha1
 		}
 		if err == nil {
 			var end ending
-			last, end = follow(ctx, changes, over.C(), last)
+			last, end = follow(ctx, changes, over, last)
 			changes.Stop()
 			switch end {
 			case ended:
@@ -54,7 +58,7 @@ func (d *decide) await(ctx context.Context, api client.WithWatch, made *v1alpha1
 		select {
 		case <-ctx.Done():
 			return nil, d.interrupted(ctx, made)
-		case <-over.C():
+		case <-over:
 			return last, nil
 		case <-d.clock.After(pauseOfWatch):
 		}

@@ -101,3 +101,29 @@ func TestDecide_SaysThatADecisionStandsWhenItIsInterrupted(t *testing.T) {
 		t.Errorf("it ends with %d, and says %s", call.code, said)
 	}
 }
+
+func TestDecide_WaitsAsLongAsItTakesWithoutATimeout(t *testing.T) {
+	namespace := newNamespace(t)
+	waitingRollout(t, namespace, nil)
+	call := as(t, namespace, "alice", "weighlock-promoter").start(t, "abort", "--timeout=0")
+	select {
+	case <-call.done:
+		t.Fatalf("it ends with %d before there is an answer:\n%s", call.code, call.errOut.String())
+	case <-time.After(time.Second):
+	}
+	settle(t, namespace, v1alpha1.DecisionApplied, "it is done")
+	call.wait(t)
+	call.says(t, 0, "checkout: it is done\n", "")
+}
+
+func TestDecide_RefusesATimeBelowZeroBeforeItDecides(t *testing.T) {
+	namespace := newNamespace(t)
+	waitingRollout(t, namespace, nil)
+	alice := as(t, namespace, "alice", "weighlock-promoter")
+	for _, verb := range []string{"approve", "promote", "abort", "pause", "resume", "retry"} {
+		alice.run(t, verb, "--timeout=-1s").says(t, 2, "", "error: --timeout -1s is below zero\nsee kubectl weighlock "+verb+" --help\n")
+	}
+	if all := made(t, namespace); len(all) != 0 {
+		t.Errorf("made %d decisions", len(all))
+	}
+}
