@@ -77,13 +77,35 @@ func onlyRollout(ctx context.Context, api client.Client, namespace string) (*v1a
 	return nil, usagef("there are %d Rollouts in namespace %s, name one: %s", len(all.Items), namespace, names(all))
 }
 
+// missingError says that a Rollout isn't there, and which ones are in its place.
+type missingError struct {
+	namespace, name string
+	// others are those of the namespace, for a sentence; empty where there are none, or they may not be seen.
+	others string
+}
+
 // missing tells which Rollouts there are in place of one that isn't there.
 func missing(ctx context.Context, api client.Client, namespace, name string) error {
 	all := &v1alpha1.RolloutList{}
-	if err := api.List(ctx, all, client.InNamespace(namespace)); err != nil || len(all.Items) == 0 {
-		return fmt.Errorf("there is no Rollout %s in namespace %s", name, namespace)
+	if err := api.List(ctx, all, client.InNamespace(namespace)); err != nil {
+		all.Items = nil
 	}
-	return fmt.Errorf("there is no Rollout %s in namespace %s, but %s", name, namespace, names(all))
+	return &missingError{namespace: namespace, name: name, others: names(all)}
+}
+
+// Error tells that it isn't there.
+func (e *missingError) Error() string {
+	return fmt.Sprintf("there is no Rollout %s in namespace %s", e.name, e.namespace) + e.but()
+}
+
+// yet tells the same of one that is waited for. Who waits for what will never come should see why.
+func (e *missingError) yet() string { return "is not there yet in namespace " + e.namespace + e.but() }
+
+func (e *missingError) but() string {
+	if e.others == "" {
+		return ""
+	}
+	return ", but " + e.others
 }
 
 // names lists Rollouts for a sentence, the first few of many.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
@@ -36,6 +38,7 @@ whose commits may be overtaken gives a --timeout.
 
 When nothing is under way, --for=step=N and --for=approval end at once; with --timeout they wait for the next rollout. Likewise, what is
 missing for Weighlock to begin at all, such as a Service, is waited for with --timeout only, and so is a commit that its GitSource can't apply.
+So is a Rollout NAME that isn't there yet, as on the first deploy of an application; what follows has the time that is left then.
 
 A rollout that waits for a person (approval, and nothing else; a pause; a deadline that is over) ends the waiting, as only that person
 can go on; with --wait-for-people it doesn't.
@@ -69,11 +72,7 @@ func newStatusCommand(s *session) *cobra.Command {
 			if err := a.check(); err != nil {
 				return err
 			}
-			found, err := s.rollout(cmd.Context(), args)
-			if err != nil {
-				return err
-			}
-			return s.status(cmd.Context(), a, found)
+			return s.status(cmd.Context(), a, args)
 		},
 	}
 	a.out.bind(cmd, "")
@@ -108,8 +107,15 @@ func (a *asking) check() error {
 	return checkNamed(a.goal.revision, a.goal.commit)
 }
 
-// status tells how a Rollout is, or waits.
-func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout) error {
+// status tells how the Rollout that the arguments name is, or waits.
+func (s *session) status(ctx context.Context, a *asking, args []string) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ctx, expired := s.expire(ctx, a.timeout)
+	found, err := s.awaited(ctx, a, args, expired)
+	if err != nil {
+		return s.late(err, expired, a, nil)
+	}
 	if a.goal.what == goalStep {
 		if _, err := stepIndex(found, a.goal.step); err != nil {
 			return err
@@ -123,9 +129,6 @@ func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout
 	if a.goal.what == "" {
 		return s.conclude(a, found, j.rule(found, workloadOf(ctx, api, found)))
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ctx, expired := s.expire(ctx, a.timeout)
 	e, err := s.openWithWorkload(ctx, api, found)
 	if err != nil {
 		return s.late(err, expired, a, found)
@@ -145,7 +148,7 @@ func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout
 			return true, s.conclude(a, now, ruled)
 		}
 		if ruled.say != last.say {
-			s.remark(a, now, ruled)
+			s.remark(a, now.Name, ruled.say)
 		}
 		last = ruled
 		return false, nil
@@ -153,11 +156,54 @@ func (s *session) status(ctx context.Context, a *asking, found *v1alpha1.Rollout
 	return s.late(err, expired, a, found)
 }
 
-// late turns the end of the time into an error that says so. What was concluded in that very moment stands.
+// awaited is the Rollout that the arguments name. One that isn't there is waited for where there is a time for that: the push that
+// brings an application brings its Rollout too, a moment later.
+func (s *session) awaited(ctx context.Context, a *asking, args []string, expired func() bool) (*v1alpha1.Rollout, error) {
+	found, err := s.rollout(ctx, args)
+	absent, is := errors.AsType[*missingError](err)
+	if !is || !a.goal.early {
+		return found, err
+	}
+	s.remark(a, absent.name, absent.yet())
+	found, err = s.appear(ctx, absent)
+	if err != nil && expired() {
+		return nil, absent
+	}
+	return found, err
+}
+
+// appear waits until a Rollout that is absent is there.
+func (s *session) appear(ctx context.Context, absent *missingError) (*v1alpha1.Rollout, error) {
+	// The eye that sees it come is not the one that sees it go on: that one sees its workload, which it has yet to name.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	e, err := s.open(ctx, sight{namespace: absent.namespace, name: absent.name})
+	if err != nil {
+		return nil, err
+	}
+	found := &v1alpha1.Rollout{}
+	err = s.each(ctx, e, func() (bool, error) {
+		err := e.Get(ctx, client.ObjectKey{Namespace: absent.namespace, Name: absent.name}, found)
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return true, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("wait for Rollout %s/%s: %w", absent.namespace, absent.name, err)
+	}
+	return found, nil
+}
+
+// late turns the end of the time into an error that says so. What was concluded in that very moment stands. Without a Rollout there is
+// none to print, and err says why.
 func (s *session) late(err error, expired func() bool, a *asking, found *v1alpha1.Rollout) error {
 	var concluded *exitError
 	if err == nil || !expired() || errors.As(err, &concluded) || errors.Is(err, errGone) {
 		return err
+	}
+	if found == nil {
+		return &exitError{code: ExitTimeout, err: fmt.Errorf("it is not %s after %s: %w", a.wanted, a.timeout, err)}
 	}
 	if !a.out.isOwn() {
 		if err := a.out.object(s, found); err != nil {
@@ -186,8 +232,8 @@ func (s *session) expire(ctx context.Context, after time.Duration) (context.Cont
 }
 
 // remark tells how it goes while waiting: to people, where the output is for programs.
-func (s *session) remark(a *asking, r *v1alpha1.Rollout, ruled ruling) {
-	line := clean(r.Name + ": " + ruled.say)
+func (s *session) remark(a *asking, name, say string) {
+	line := clean(name + ": " + say)
 	if !a.out.isOwn() {
 		fmt.Fprintln(s.ErrOut, line)
 		return
@@ -197,7 +243,7 @@ func (s *session) remark(a *asking, r *v1alpha1.Rollout, ruled ruling) {
 
 // conclude tells the end of it, and gives the code to exit with.
 func (s *session) conclude(a *asking, r *v1alpha1.Rollout, ruled ruling) error {
-	s.remark(a, r, ruled)
+	s.remark(a, r.Name, ruled.say)
 	if !a.out.isOwn() {
 		if err := a.out.object(s, r); err != nil {
 			return err

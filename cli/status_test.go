@@ -1,9 +1,12 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
@@ -58,4 +61,55 @@ func TestStatus_KnowsOfACommitThatBringsNoVersion(t *testing.T) {
 	viewer := as(t, namespace, "vera", "weighlock-viewer")
 	viewer.run(t, "status", "--for=promoted", "--commit="+docs[:7], "--timeout=1s").says(t, 5, "checkout: commit d0c5d0c is not under way yet\n",
 		"error: checkout is not promoted after 1s: is Idle\n")
+}
+
+func TestStatus_WaitsForARolloutThatIsNotThereYet(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	makeRollout(t, namespace, "cart", resting("cart"))
+	clock := clocktesting.NewFakeClock(time.Now())
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators), clock: clock}
+	promotion := me.start(t, "status", "checkout", "--for=promoted", "--commit=c0ffee0", "--timeout=1h", "-o", "json")
+	step := me.start(t, "status", "rollout/checkout", "--for=step=3", "--timeout=1h")
+	late := me.start(t, "status", "checkout", "--for=promoted", "--commit=badc0de", "--timeout=1h")
+	calls := []*called{promotion, step, late}
+	for _, call := range calls {
+		call.expect(t, "checkout: is not there yet in namespace "+namespace+", but cart\n")
+	}
+	clock.Step(40 * time.Minute)
+	r := makeRollout(t, namespace, "checkout", resting("checkout"))
+	step.wait(t)
+	step.want(t, 2, "has no step \"3\"")
+	promotion.expect(t, "checkout: commit c0ffee0 is not under way yet")
+	setStatus(t, r, promoted)
+	promotion.wait(t)
+	var printed v1alpha1.Rollout
+	if err := json.Unmarshal([]byte(promotion.out.String()), &printed); err != nil || promotion.code != 0 || printed.Name != "checkout" {
+		t.Errorf("it ends with %d, and prints %v\n%s", promotion.code, err, promotion.out.String())
+	}
+	// The time until the Rollout came is a part of all the time there is.
+	late.expect(t, "commit badc0de is not under way yet")
+	clock.Step(20 * time.Minute)
+	late.wait(t)
+	late.want(t, 5, "error: checkout is not promoted after 1h0m0s")
+}
+
+func TestStatus_SaysThatARolloutDidNotCome(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
+	const absent = "there is no Rollout checkout in namespace "
+	me.run(t, "status", "checkout", "--for=promoted", "--timeout=1s").says(t, 5,
+		"checkout: is not there yet in namespace "+namespace+"\n", "error: it is not promoted after 1s: "+absent+namespace+"\n")
+	me.run(t, "status", "checkout", "--for=promoted", "--timeout=1s", "-o", "json").says(t, 5,
+		"", "checkout: is not there yet in namespace "+namespace+"\nerror: it is not promoted after 1s: "+absent+namespace+"\n")
+	// Without a time there would be no end to a slip of the pen, and without a name there is nothing to wait for.
+	me.run(t, "status", "checkout", "--for=promoted").says(t, 1, "", "error: "+absent+namespace+"\n")
+	me.run(t, "status", "checkout").says(t, 1, "", "error: "+absent+namespace+"\n")
+	me.run(t, "status", "--for=promoted", "--timeout=1m").want(t, 1, "there is no Rollout in namespace "+namespace)
+	call := me.start(t, "status", "checkout", "--for=promoted", "--timeout=1m")
+	call.expect(t, "is not there yet")
+	call.stop()
+	call.wait(t)
+	call.want(t, 130)
 }
