@@ -19,8 +19,9 @@ func newLintCommand(s *session) *cobra.Command {
 
 It holds them against the rules of the API server, and against what Weighlock would refuse later: queries and selectors that can't be filled in, steps that
 the router can't do, two Rollouts of one workload. AnalysisTemplates are looked up among the files; those that aren't there are taken to be in the cluster.
-It asks no cluster. Other kinds are left alone, and so are the patches of kustomizations in folders, which are parts of objects. Links to files are
-followed, those to folders where they are named.
+It asks no cluster. Other kinds are left alone, unless it is only their apiVersion by which they are others: where that is missing, or a slip of Weighlock's,
+it is told. The patches of kustomizations in folders are left alone too, being parts of objects. Links to files are followed, those to folders where they
+are named.
 
 It exits with 1 where there are errors, or with --strict warnings or nothing to check, and else with 0.`,
 		Example: `  # All manifests of a folder and below.

@@ -45,6 +45,9 @@ func TestLint_ExitsAsItFinds(t *testing.T) {
 	const nothing = "nothing to check: 0 objects of Weighlock in 1 file\n"
 	nowhere.run(t, "lint", file(t, "a: b\n")).says(t, 0, "", nothing)
 	nowhere.run(t, "lint", "--strict", file(t, "a: b\n")).says(t, 1, "", nothing)
+	nameless := file(t, strings.Replace(goodRollout, "apiVersion: weighlock.dev/v1alpha1\n", "", 1))
+	nowhere.run(t, "lint", nameless).says(t, 1, nameless+":1:1: Rollout/checkout: apiVersion: is missing: write weighlock.dev/v1alpha1\n",
+		"1 object of Weighlock in 1 file: 1 error, 0 warnings\n")
 	hostile := nowhere.run(t, "lint", file(t, strings.Replace(goodRollout, "{name: checkout}", `{name: "a\e[31mb\n::error::c", "d\e]0;e\a": f}`, 1)))
 	if got := hostile.out.String(); hostile.code != 1 || strings.ContainsAny(got, "\x1b\a") || strings.Contains(got, "\n::error") || !strings.Contains(got, "[31mb ::error::c") {
 		t.Errorf("exit code %d, and\n%q", hostile.code, got)

@@ -21,6 +21,9 @@ import (
 
 // check holds the object against the rules of its kind, in the order of the API server, and fills in what that does.
 func (o *object) check() ([]Finding, error) {
+	if o.misnamed != "" {
+		return []Finding{o.finding(Error, "apiVersion", o.misnamed)}, nil
+	}
 	rules, err := rulesOf(o.kind)
 	if unknown, is := errors.AsType[*unknownKindError](err); is {
 		return []Finding{o.finding(Error, unknown.field(), unknown.Error())}, nil

@@ -25,6 +25,8 @@ type object struct {
 	// content is the object as it is sent to the API server, and later with what that fills in.
 	content map[string]any
 	kind    schema.GroupVersionKind
+	// misnamed says what is wrong with its apiVersion, where that isn't one of Weighlock's.
+	misnamed string
 }
 
 // syntax is what the reader of YAML says of a fault.
@@ -69,7 +71,7 @@ func split(text string) []document {
 func (f file) read(document document) ([]*object, []Finding) {
 	node, err := parseOne(document.text)
 	if err != nil {
-		if !f.asked && !strings.Contains(document.text, v1alpha1.GroupVersion.Group+"/") {
+		if !f.asked && !mayHold(document.text) {
 			return nil, nil
 		}
 		return nil, []Finding{f.broken(document, err)}
@@ -91,7 +93,11 @@ func (f file) read(document document) ([]*object, []Finding) {
 	if err := json.Unmarshal(body, &content); err != nil {
 		return nil, append(twice, f.broken(document, err))
 	}
-	return gather(&object{file: f.path, node: root, lines: document.lines, content: content}), twice
+	found := gather(&object{file: f.path, node: root, lines: document.lines, content: content})
+	if len(found) == 0 {
+		return nil, nil
+	}
+	return found, twice
 }
 
 // parseOne parses a text that holds one document, or none.
@@ -123,7 +129,10 @@ func gather(one *object) []*object {
 	case one.kind.Group == v1alpha1.GroupVersion.Group:
 		return []*object{one}
 	default:
-		return nil
+		if one.misnamed = misnamed(one.content); one.misnamed == "" {
+			return nil
+		}
+		return []*object{one}
 	}
 	var found []*object
 	for i, item := range items {
@@ -141,12 +150,13 @@ func gather(one *object) []*object {
 
 // mentions says whether the document, or an item of a List, may be Weighlock's. What stands for itself, by an anchor, would be followed for ever.
 func mentions(root *yamlv3.Node, list bool) bool {
+	var apiVersion, kind string
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		switch key, value := root.Content[i].Value, inner(root.Content[i+1]); key {
 		case "apiVersion":
-			if strings.HasPrefix(value.Value, v1alpha1.GroupVersion.Group+"/") {
-				return true
-			}
+			apiVersion = value.Value
+		case "kind":
+			kind = value.Value
 		case "items":
 			for _, item := range value.Content {
 				if item = inner(item); list && item.Kind == yamlv3.MappingNode && mentions(item, false) {
@@ -155,7 +165,7 @@ func mentions(root *yamlv3.Node, list bool) bool {
 			}
 		}
 	}
-	return false
+	return mayBelong(apiVersion, kind)
 }
 
 // duplicates are the keys that are there twice. Which one counts depends on the reader.

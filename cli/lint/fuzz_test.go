@@ -21,6 +21,7 @@ func FuzzCheck(f *testing.F) {
 		wholeRollout, wholeTemplate, wholeGitSource, wholeDecision, "items: [&a {items: [*a]}]\n", "&a {<<: *a, apiVersion: weighlock.dev/v1alpha1}",
 		"apiVersion: weighlock.dev/v1alpha1\nkind: Rollout\n<<: {spec: {steps: 5}}\nmetadata: &b [*b]\n", "{\"apiVersion\": \"weighlock.dev/v1alpha1\"", "---\n---\n...\n---",
 		"apiVersion: weighlock.dev/v1alpha1\nkind: Rollout\nmetadata: {labels: {1: 2, ? [a] : b}}\n",
+		"kind: Rollout\nspec: {service: a}", "apiVersion: weighlok.dev/v1\nkind: Rollout", "apiVersion: {}\nkind: RolloutList\nitems: [{spec: {}, metadata: {}}, &a [*a]]\n",
 	} {
 		f.Add(text)
 	}

@@ -167,6 +167,70 @@ func TestCheck_ReadsWhatKubectlReads(t *testing.T) {
 	}
 }
 
+func TestCheck_KnowsWhatIsMeantForWeighlockByAnotherName(t *testing.T) {
+	steps := "  steps: [{weight: 5}]\n  analysis: {}\n"
+	as := func(apiVersion, text string) string {
+		return strings.Replace(text, "apiVersion: weighlock.dev/v1alpha1\n", apiVersion, 1)
+	}
+	const write, meant = ": write weighlock.dev/v1alpha1", ": weighlock.dev/v1alpha1 may be meant"
+	whole := template + "  metrics: [{name: a, threshold: {query: x, max: \"1\"}}]\n"
+	const argoTemplate = "kind: AnalysisTemplate\nmetadata: {name: a}\nspec: {metrics: [{name: a, provider: {prometheus: {query: x}}}]}\n"
+	const argo = "kind: Rollout\nmetadata: {name: a}\nspec: {replicas: 5, analysis: {}, strategy: {canary: {}}, template: {}}\n"
+	for name, test := range map[string]struct {
+		text string
+		want []string
+	}{
+		"no apiVersion":                 {"---\n" + as("", head+steps), []string{"2:1: Rollout/shop: apiVersion: is missing" + write}},
+		"an empty one":                  {as("apiVersion:\n", head+steps), []string{"1:12: Rollout/shop: apiVersion: is missing" + write}},
+		"the group only":                {as("apiVersion: weighlock.dev\n", head+steps), []string{`1:13: Rollout/shop: apiVersion: can't be "weighlock.dev"` + write}},
+		"the version only":              {as("apiVersion: v1alpha1\n", head+steps), []string{`1:13: Rollout/shop: apiVersion: can't be "v1alpha1"` + write}},
+		"too many parts":                {as("apiVersion: weighlock.dev/v1/alpha1\n", head+steps), []string{`1:13: Rollout/shop: apiVersion: can't be "weighlock.dev/v1/alpha1"` + write}},
+		"a slip":                        {as("apiVersion: weighlok.dev/v1alpha1\n", head+steps), []string{`1:13: Rollout/shop: apiVersion: can't be "weighlok.dev/v1alpha1"` + meant}},
+		"a slip without a version":      {as("apiVersion: weightlock.dev\n", head+steps), []string{`1:13: Rollout/shop: apiVersion: can't be "weightlock.dev"` + meant}},
+		"a slip, of any kind":           {"apiVersion: Weighlock.dev/v1alpha1\nkind: Rolout\n", []string{`1:13: Rolout: apiVersion: can't be "Weighlock.dev/v1alpha1"` + meant}},
+		"another ending":                {as("apiVersion: weighlock.io/v1alpha1\n", head+steps), []string{`1:13: Rollout/shop: apiVersion: can't be "weighlock.io/v1alpha1"` + meant}},
+		"no ending":                     {as("apiVersion: weighlock/v1alpha1\n", head+steps), []string{`1:13: Rollout/shop: apiVersion: can't be "weighlock/v1alpha1"` + meant}},
+		"a template without":            {as("", whole), []string{"1:1: AnalysisTemplate/queue: apiVersion: is missing" + write}},
+		"a GitSource without":           {"kind: GitSource\nmetadata: {name: a}\n", []string{"1:1: GitSource/a: apiVersion: is missing" + write}},
+		"a Decision without":            {"kind: Decision\nmetadata: {name: a}\nspec: {verb: abort}\n", []string{"1:1: Decision/a: apiVersion: is missing" + write}},
+		"in a list":                     {"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod}\n- {kind: GitSource, metadata: {name: a}}\n", []string{"5:3: GitSource/a: apiVersion: is missing" + write}},
+		"a list that says of what once": {"kind: GitSourceList\nitems:\n- {metadata: {name: a}}\n", []string{"3:3: GitSource/a: apiVersion: is missing" + write}},
+		"and what else is wrong":        {as("apiVersion: weighlock.dev\n", head+"  suspend: true\n  suspend: true\n"), []string{`1:13: Rollout/shop: apiVersion: can't be "weighlock.dev"` + write, "9:3: spec.suspend: is there twice: remove it, or the one a line before"}},
+
+		"Argo's":                    {"apiVersion: argoproj.io/v1alpha1\n" + argo + "---\napiVersion: argoproj.io/v1alpha1\n" + argoTemplate, []string{}},
+		"Argo's without apiVersion": {argo + "---\n" + argoTemplate, []string{}},
+		"ours, of others":           {as("apiVersion: rollouts.example.com/v1\n", head+steps), []string{}},
+		"of our kind and no object": {"kind: Rollout\nreplicas: 5\nreplicas: 6\n", []string{}},
+		"a group of its own":        {"apiVersion: weighlock.shop.example/v1\nkind: Rollout\nspec: {service: a}\n", []string{}},
+		"merged from elsewhere":     {"base: &a {apiVersion: argoproj.io/v1alpha1}\n<<: *a\nkind: Rollout\nspec: {service: a}\n", []string{}},
+		"a Deployment of ours":      {"apiVersion: apps/v1\nkind: Deployment\nmetadata: {labels: {weighlock.dev/source: a}}\nspec: {service: a}\n", []string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, found(t, test.text)); diff != "" {
+				t.Errorf("findings differ (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCheck_TellsOfBrokenFilesThatAreMeantForWeighlock(t *testing.T) {
+	broken := head + "\tsteps: []\n"
+	for apiVersion, want := range map[string]int{
+		"apiVersion: weighlock.dev/v1alpha1": 1, "apiVersion: weighlock.dev": 1, "apiVersion: 'weighlok.dev/v1alpha1'": 1, "apiVersion: weighlock.io/v1": 1, "": 1,
+		"apiVersion: argoproj.io/v1alpha1": 0, "apiVersion: {{ .Values.api }}": 0, "apiVersion: apps/v1": 0,
+	} {
+		folder := t.TempDir()
+		text := strings.Replace(broken, "apiVersion: weighlock.dev/v1alpha1", apiVersion, 1)
+		if err := os.WriteFile(filepath.Join(folder, "rollout.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		report, err := lint.Check([]string{folder}, nil)
+		if err != nil || report.Errors() != want {
+			t.Errorf("%q: %v, and %d errors, not %d: %v", apiVersion, err, report.Errors(), want, report.Findings)
+		}
+	}
+}
+
 func TestCheck_LooksThroughFolders(t *testing.T) {
 	folder := t.TempDir()
 	bad := strings.Replace(head, "port: 80", "port: 0", 1)
@@ -174,8 +238,9 @@ func TestCheck_LooksThroughFolders(t *testing.T) {
 		"a/rollout.yaml": bad, "a/rollout.yml": bad, "a/notes.txt": bad, "a/.git/rollout.yaml": bad,
 		"a/chart/rollout.yaml":  "{{ if .Values.rollout }}\n" + bad + "{{ end }}\n",
 		"a/chart/service.yaml":  "{{ if .Values.service }}\nkind: Service\n{{ end }}\n",
-		"b/kustomization.yaml":  "resources: [../a]\npatches: [{path: patch.yaml}]\npatchesStrategicMerge: [old.yaml]\n",
+		"b/kustomization.yaml":  "resources: [../a]\npatches: [{path: patch.yaml}, {path: bare.yaml, target: {kind: Rollout}}]\npatchesStrategicMerge: [old.yaml]\n",
 		"b/patch.yaml":          "apiVersion: weighlock.dev/v1alpha1\nkind: Rollout\nmetadata: {name: shop}\nspec: {suspend: true}\n",
+		"b/bare.yaml":           "kind: Rollout\nmetadata: {name: shop}\nspec: {service: {port: 80}}\n",
 		"b/old.yaml":            "apiVersion: weighlock.dev/v1alpha1\nkind: Rollout\nmetadata: {name: shop}\nspec: {suspend: true}\n",
 		"b/other/rollout.yaml":  head + "  steps: [{weight: 5}]\n  analysis: {}\n",
 		"b/another/deploy.yaml": head + "  steps: [{weight: 5}]\n  analysis: {}\n", // for another cluster, perhaps

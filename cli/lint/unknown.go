@@ -48,6 +48,9 @@ func nearest(word string, names []string) string {
 		least = 2
 	}
 	for _, name := range names {
+		if len(word) > len(name)+least || len(name) > len(word)+least {
+			continue // To measure it would take as much room as it is long.
+		}
 		if far := distance(strings.ToLower(word), strings.ToLower(name)); far < least {
 			best, least = name, far
 		}
