@@ -165,17 +165,16 @@ func (r *GitSourceReconciler) apply(ctx context.Context, obj *v1alpha1.GitSource
 	// What is applied is in the inventory, and its commit in lastAttempted, before it is in the cluster: nothing is ever forgotten, nor
 	// taken for what another commit brought.
 	union := gitsource.Union(obj.Status.Inventory, wanted)
-	if !slices.Equal(union, obj.Status.Inventory) || (plan.Changes() && kept.attempted != tree.commit.SHA) {
-		obj.Status.Inventory, kept.inventory, kept.attempted = union, union, tree.commit.SHA
-		conditions.MarkReconciling(obj, reasonSyncing, "applying %s", tree.commit.Short())
-		if !conditions.IsTrue(obj, v1alpha1.ConditionReady) || obj.Status.ObservedGeneration != obj.Generation {
-			conditions.MarkUnknown(obj, v1alpha1.ConditionReady, reasonSyncing, "applying %s", tree.commit.Short())
-		} else {
-			conditions.MarkFalse(obj, v1alpha1.ConditionReady, reasonSyncing, "applying %s", tree.commit.Short())
+	grows := !slices.Equal(union, obj.Status.Inventory)
+	if grows || (plan.Changes() && kept.attempted != tree.commit.SHA) {
+		obj.Status.Inventory = union
+		if grows {
+			markSyncing(obj, tree.commit)
 		}
 		if err := r.patch(ctx, patcher, obj, nil); err != nil {
 			return failed(reasonApplyFailed, err)
 		}
+		kept.inventory, kept.attempted = union, tree.commit.SHA
 	}
 	written, err := applier.Apply(ctx, plan)
 	r.tell(obj, tree.commit, reasonApplied, written)
@@ -196,6 +195,16 @@ func (r *GitSourceReconciler) apply(ctx context.Context, obj *v1alpha1.GitSource
 	}
 	r.record(obj, kept, tree)
 	return nil
+}
+
+// markSyncing says that objects are applied that were not there before.
+func markSyncing(obj *v1alpha1.GitSource, commit gitsource.Commit) {
+	conditions.MarkReconciling(obj, reasonSyncing, "applying %s", commit.Short())
+	if !conditions.IsTrue(obj, v1alpha1.ConditionReady) || obj.Status.ObservedGeneration != obj.Generation {
+		conditions.MarkUnknown(obj, v1alpha1.ConditionReady, reasonSyncing, "applying %s", commit.Short())
+	} else {
+		conditions.MarkFalse(obj, v1alpha1.ConditionReady, reasonSyncing, "applying %s", commit.Short())
+	}
 }
 
 // before is what the tree said when it was applied last, where nothing of another commit may have been written since. After a restart that

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	fluxmeta "github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -112,7 +113,9 @@ func TestGitSource_SaysWhichCommitItTriesBeforeItWrites(t *testing.T) {
 	for n := range 5 {
 		commit := s.git.Commit("Change a", map[string]string{"deploy/a.yaml": shopMap("a", string(rune('b'+n)))})
 		s.Eventually(maps.ResultChan()).WithTimeout(patience).Should(Receive())
-		s.Expect(s.current().Status.LastAttempted).To(Equal(commit))
+		now := s.current()
+		s.Expect(now.Status.LastAttempted).To(Equal(commit))
+		s.Expect(conditions.IsReady(now)).To(BeTrue(), "a new version of what is there is no reason not to be ready")
 		s.applied(commit)
 	}
 }

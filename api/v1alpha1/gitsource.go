@@ -136,7 +136,7 @@ type GitSourceStatus struct {
 	// +optional
 	LastApplied *CommitStatus `json:"lastApplied,omitempty"`
 
-	// lastAttempted is the commit that was tried last, written before anything of it is. It
+	// lastAttempted is the commit that was tried last, written before anything of it is applied. It
 	// differs from lastApplied while it is applied, and when that failed.
 	// +optional
 	LastAttempted string `json:"lastAttempted,omitempty"`
