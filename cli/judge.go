@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
 )
@@ -36,10 +37,10 @@ type judge struct {
 	// seen is the revision that is meant, once it was seen; live says that it served then.
 	seen string
 	live bool
-	// instead says why another commit is meant in the place of the one that was asked about; empty where none is. brought says that
-	// the workload was of that one.
+	// instead says why another commit is meant in the place of the one that was asked about; empty where none is. brought is the
+	// template that the workload had by that one, once that was seen.
 	instead string
-	brought bool
+	brought *corev1.PodTemplateSpec
 	// kept gives what is on record, as far as the user may see it; nil for nothing.
 	kept func() memory
 }

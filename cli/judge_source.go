@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	fluxmeta "github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -20,9 +21,13 @@ func (j *judge) unbrought(r *v1alpha1.Rollout, kept memory, early ruling) ruling
 	case j.commit == "":
 		return early
 	case here:
-		j.brought = true
-	case j.brought && left != "":
+		j.brought = &kept.workload.Spec.Template
+	case j.brought != nil && left != "" && !equality.Semantic.DeepEqual(j.brought, &kept.workload.Spec.Template):
 		return final(ExitError, "%s was superseded by commit %s before it was tried", j.named(), left)
+	case j.brought != nil && left != "":
+		j.instead = j.named() + " brought the template that is of commit " + left + " by now"
+		j.commit = left
+		return j.look(r, kept.workload)
 	case kept.applied != "" && left != "" && j.instead == "" && strings.HasPrefix(kept.applied, j.commit):
 		j.instead = j.named() + " changes nothing of " + kept.workload.Name
 		j.commit = left

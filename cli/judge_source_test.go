@@ -75,12 +75,23 @@ func TestStatus_AsksTheGitSourceOfACommitThatBringsNoVersion(t *testing.T) {
 func TestStatus_TakesACommitForNoOtherThatTookItsPlace(t *testing.T) {
 	t.Parallel()
 	const mine, revert = "d0c5d0c5d0c5d0c5d0c5", "3f1e0c9a77d1c2b5a9b8"
-	now := mine
-	j := &judge{goal: goal{what: goalPromoted, commit: "d0c5d0c"}, kept: func() memory { return memory{workload: of(now)} }}
+	const sized = "aaaabbbbccccddddeeee"
+	now, image := mine, "shop/checkout:1.6.0"
+	j := &judge{goal: goal{what: goalPromoted, commit: "d0c5d0c"}, kept: func() memory {
+		w := of(now)
+		w.Spec.Template.Spec.Containers[0].Image = image
+		return memory{workload: w}
+	}}
 	if got := j.rule(idle().rollout, nil); got.final {
 		t.Fatalf("before it is looked at, it says %+v", got)
 	}
-	now = revert
+	other := *j
+	now = sized
+	const followed = "commit d0c5d0c brought the template that is of commit " + sized + " by now: commit " + sized + " is not under way yet"
+	if got := other.rule(idle().rollout, nil); got.final || got.say != followed {
+		t.Errorf("when another one changed the replicas, it says %+v", got)
+	}
+	now, image = revert, "shop/checkout:1.5.0"
 	if got, say := j.rule(idle().rollout, nil), "commit d0c5d0c was superseded by commit "+revert+" before it was tried"; got != (ruling{final: true, code: ExitError, say: say}) {
 		t.Errorf("it says %+v", got)
 	}

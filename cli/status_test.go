@@ -20,7 +20,20 @@ func TestStatus_KnowsAVersionThatWasRolledBackBeforeItLooked(t *testing.T) {
 	me.run(t, "status", "--for=promoted", "--commit=bababab").want(t, 3, "badrev (commit babababa) was rolled back: error rate 5%")
 	me.run(t, "status", "--commit=c0ffee0").want(t, 1, "commit c0ffee0 is not under way yet")
 	me.run(t, "status", "--for=promoted", "--revision=bad").want(t, 2, "--revision bad is too short")
-	me.run(t, "status", "--for=promoted", "--commit=c0ffee0", "--timeout=1s", "-o", "name").want(t, 5, "rollout.weighlock.dev/checkout", "is not promoted after 1s")
+	late := me.waitsOver(t, "commit c0ffee0 is not under way yet", "status", "--for=promoted", "--commit=c0ffee0", "--timeout=1h", "-o", "name")
+	late.want(t, 5, "rollout.weighlock.dev/checkout", "is not promoted after 1h0m0s")
+}
+
+// waitsOver calls the plugin with a timeout of an hour, which is over when the call has said something.
+func (c caller) waitsOver(t *testing.T, words string, args ...string) *called {
+	t.Helper()
+	clock := clocktesting.NewFakeClock(time.Now())
+	c.clock = clock
+	call := c.start(t, args...)
+	call.expect(t, words)
+	clock.Step(time.Hour)
+	call.wait(t)
+	return call
 }
 
 func TestStatus_KnowsOfACommitThatBringsNoVersion(t *testing.T) {
@@ -59,8 +72,8 @@ func TestStatus_KnowsOfACommitThatBringsNoVersion(t *testing.T) {
 
 	// Who may not see the source is told as if there were none.
 	viewer := as(t, namespace, "vera", "weighlock-viewer")
-	viewer.run(t, "status", "--for=promoted", "--commit="+docs[:7], "--timeout=1s").says(t, 5, "checkout: commit d0c5d0c is not under way yet\n",
-		"error: checkout is not promoted after 1s: is Idle\n")
+	viewer.waitsOver(t, "not under way yet\n", "status", "--for=promoted", "--commit="+docs[:7], "--timeout=1h").says(t, 5,
+		"checkout: commit d0c5d0c is not under way yet\n", "error: checkout is not promoted after 1h0m0s: is Idle\n")
 }
 
 func TestStatus_WaitsForARolloutThatIsNotThereYet(t *testing.T) {
@@ -99,10 +112,11 @@ func TestStatus_SaysThatARolloutDidNotCome(t *testing.T) {
 	namespace := newNamespace(t)
 	me := caller{kubeconfig: kubeconfig(t, namespace, "ada", administrators)}
 	const absent = "there is no Rollout checkout in namespace "
-	me.run(t, "status", "checkout", "--for=promoted", "--timeout=1s").says(t, 5,
-		"checkout: is not there yet in namespace "+namespace+"\n", "error: it is not promoted after 1s: "+absent+namespace+"\n")
-	me.run(t, "status", "checkout", "--for=promoted", "--timeout=1s", "-o", "json").says(t, 5,
-		"", "checkout: is not there yet in namespace "+namespace+"\nerror: it is not promoted after 1s: "+absent+namespace+"\n")
+	notYet := "checkout: is not there yet in namespace " + namespace + "\n"
+	me.waitsOver(t, notYet, "status", "checkout", "--for=promoted", "--timeout=1h").says(t, 5,
+		notYet, "error: it is not promoted after 1h0m0s: "+absent+namespace+"\n")
+	me.waitsOver(t, notYet, "status", "checkout", "--for=promoted", "--timeout=1h", "-o", "json").says(t, 5,
+		"", notYet+"error: it is not promoted after 1h0m0s: "+absent+namespace+"\n")
 	// Without a time there would be no end to a slip of the pen, and without a name there is nothing to wait for.
 	me.run(t, "status", "checkout", "--for=promoted").says(t, 1, "", "error: "+absent+namespace+"\n")
 	me.run(t, "status", "checkout").says(t, 1, "", "error: "+absent+namespace+"\n")
