@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"slices"
@@ -21,8 +22,8 @@ const (
 
 var errNoRoom = errors.New("reading a request: too much is read already")
 
-// readBody reads a body piece by piece, as there is room: what comes slowly takes no more than has come, so that who sends nothing
-// doesn't keep others from being read. Release gives the room back.
+// readBody reads a body piece by piece, as there is room: what comes slowly takes little more than has come, and what doesn't come
+// nothing, so that it keeps nobody else from being read. Release gives the room back.
 func (a *App) readBody(from io.Reader) (body []byte, release func(), err error) {
 	held := 0
 	release = func() {
@@ -30,19 +31,29 @@ func (a *App) readBody(from io.Reader) (body []byte, release func(), err error) 
 			<-a.pieces
 		}
 	}
-	for {
-		select {
-		case a.pieces <- struct{}{}:
-			held++
-		case <-a.o.Clock.After(roomPatience):
-			return nil, release, errNoRoom
+	var first [1]byte
+	if _, err := io.ReadFull(from, first[:]); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = nil // It is empty.
 		}
-		body = slices.Grow(body, bodyPiece)
-		n, err := io.ReadFull(from, body[len(body):len(body)+bodyPiece])
+		return nil, release, err
+	}
+	from = io.MultiReader(bytes.NewReader(first[:]), from)
+	for {
+		if len(body) == held*bodyPiece {
+			select {
+			case a.pieces <- struct{}{}:
+				held++
+			case <-a.o.Clock.After(roomPatience):
+				return nil, release, errNoRoom
+			}
+			body = slices.Grow(body, bodyPiece)
+		}
+		n, err := from.Read(body[len(body) : held*bodyPiece])
 		body = body[:len(body)+n]
 		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return body, release, nil // Where it ends too early, its signature is wrong.
+		case errors.Is(err, io.EOF):
+			return body, release, nil
 		case err != nil:
 			return nil, release, err
 		}

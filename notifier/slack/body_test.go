@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -57,6 +58,8 @@ func (r *rig) hold(requests, bytes int) (end func()) {
 
 func TestHandler_TakesClicksWhileOthersSendSlowly(t *testing.T) {
 	r := newRig(t)
+	endSilent := r.hold(1500, 0)
+	defer endSilent()
 	end := r.hold(500, 1)
 	began := time.Now()
 	if answer := r.send(signed(r.secret, "{}")); answer.Code != http.StatusOK || time.Since(began) > time.Second {
@@ -81,6 +84,19 @@ func TestHandler_BoundsWhatIsReadBeforeItIsChecked(t *testing.T) {
 	end()
 	if code := <-later; code != http.StatusOK {
 		t.Errorf("one that waits is answered with %d when there is room, want 200", code)
+	}
+}
+
+func TestHandler_TellsABrokenConnectionFromAForgery(t *testing.T) {
+	r := newRig(t)
+	q := signed(r.secret, "{}")
+	made := httptest.NewRequestWithContext(t.Context(), http.MethodPost, slack.Path, io.MultiReader(strings.NewReader(q.body[:4]), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	made.Header.Set("X-Slack-Signature", q.signature)
+	made.Header.Set("X-Slack-Request-Timestamp", q.timestamp)
+	answer := httptest.NewRecorder()
+	r.app.Handler().ServeHTTP(answer, made)
+	if answer.Code != http.StatusBadRequest {
+		t.Errorf("it is answered with %d, want 400", answer.Code)
 	}
 }
 

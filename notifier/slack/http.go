@@ -140,8 +140,10 @@ func (a *App) receive(w http.ResponseWriter, r *http.Request) (body []byte, resu
 	switch {
 	case errors.Is(err, errNoRoom):
 		return nil, "busy", http.StatusServiceUnavailable
-	case err != nil:
+	case errors.As(err, new(*http.MaxBytesError)):
 		return nil, "unreadable", http.StatusRequestEntityTooLarge
+	case err != nil:
+		return nil, "unreadable", http.StatusBadRequest
 	}
 	if _, err := verifier.Write(body); err != nil {
 		return nil, a.forged(err), http.StatusUnauthorized
