@@ -12,10 +12,13 @@ const gap = "\u200b"
 // emoji are their names in a text, as chats show them as signs: Slack those in small letters, Mattermost others, too.
 var emoji = regexp.MustCompile(`:([+-]1|100|1234|[\p{N}_+'-]*\p{L}[\p{L}\p{N}_+'-]*):`)
 
+// literal is what is copied, or followed, as it stands: addresses of pages, and the names of ServiceAccounts. Chats look for nothing in them.
+var literal = regexp.MustCompile(`https?://\S+|system:serviceaccount:[a-z0-9-]+:[a-z0-9.-]+`)
+
 // inert takes the meaning from the characters by which Slack, Mattermost and Rocket.Chat know links, mentions, signs and emphasis, and
 // leaves text looking as it did. What gets too long by that is cut.
 func inert(text string, most int) string {
-	runes := []rune(emoji.ReplaceAllString(text, "∶$1∶"))
+	runes, literally := split(text)
 	var made strings.Builder
 	length := 0
 	for i, r := range runes {
@@ -27,6 +30,9 @@ func inert(text string, most int) string {
 			after = runes[i+1]
 		}
 		written := said(before, r, after)
+		if literally[i] && strings.ContainsRune("*~_]", r) {
+			written = string(r)
+		}
 		if i == 0 && strings.ContainsRune(">#+-=|", r) {
 			written = gap + written // Quotes, headings and lists begin a line.
 		}
@@ -37,6 +43,23 @@ func inert(text string, most int) string {
 		made.WriteString(written)
 	}
 	return made.String()
+}
+
+// split gives the characters of a text, in which emoji are no more, and which of them belong to something literal.
+func split(text string) (runes []rune, literally []bool) {
+	add := func(part string, is bool) {
+		for _, r := range part {
+			runes, literally = append(runes, r), append(literally, is)
+		}
+	}
+	end := 0
+	for _, found := range literal.FindAllStringIndex(text, -1) {
+		add(emoji.ReplaceAllString(text[end:found[0]], "∶$1∶"), false)
+		add(text[found[0]:found[1]], true)
+		end = found[1]
+	}
+	add(emoji.ReplaceAllString(text[end:], "∶$1∶"), false)
+	return runes, literally
 }
 
 // said is how a character is written between two others.

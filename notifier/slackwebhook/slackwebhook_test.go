@@ -91,7 +91,8 @@ func TestDeliver_TakesNoMarkup(t *testing.T) {
 }
 
 func TestDeliver_LeavesOrdinaryTextAsItIs(t *testing.T) {
-	const said = "12:30:45 a_b, snake_case_name (ada@example.com): 4.6% of 1,422 [p99 - 1.5 s] #12; https://weighlock.example/x_y?a=b"
+	const said = "12:30:45 a_b, snake_case_name (ada@example.com): 4.6% of 1,422 [p99 - 1.5 s] #12; https://weighlock.example/x_y?a=b" +
+		" https://ci.example:8080/~bob/a:b:c/d_(e)/_42*?x[0]=1 by system:serviceaccount:ci:deploy-bot.v2"
 	got := received(t, notifiertest.Event(said))
 	if _, line, _ := strings.Cut(strings.ReplaceAll(got.Text, "]\u200b", "]"), "\n"); line != said {
 		t.Errorf("got %q, want %q", line, said)
