@@ -80,12 +80,13 @@ func (w *Workspace) deliver(ctx context.Context, payload []byte, forged string) 
 		header.Set("X-Slack-Signature", sign(secret, timestamp, signed))
 	}
 	sent := delivery{body: body, header: header}
+	answer, err := w.post(ctx, sent)
 	if forged == "" {
 		w.mu.Lock()
-		w.last = &sent
+		w.last = &sent // Now, or a replay could come first.
 		w.mu.Unlock()
 	}
-	return w.post(ctx, sent)
+	return answer, err
 }
 
 // sign is Slack's signature of a request.
