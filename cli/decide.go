@@ -74,8 +74,8 @@ func (d *decide) check() error {
 	if d.full && d.step != "" {
 		return usagef("--full is past all steps, --step is about one: leave one of them out")
 	}
-	if d.timeout < 0 {
-		return usagef("--timeout %s is below zero", d.timeout)
+	if err := checkTimeout(d.timeout); err != nil {
+		return err
 	}
 	if length := len([]rune(d.reason)); length > longestReason {
 		return usagef("--reason has %d characters: there may be at most %d", length, longestReason)

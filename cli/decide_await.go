@@ -9,7 +9,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -31,7 +30,7 @@ func (d *decide) await(ctx context.Context, api client.WithWatch, made *v1alpha1
 	// The first watch tells all since the decision was made, later ones what is so when they begin.
 	for since := made.ResourceVersion; ; since = "" {
 		changes, err := api.Watch(ctx, &v1alpha1.DecisionList{}, client.InNamespace(made.Namespace),
-			client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", made.Name)},
+			client.MatchingFieldsSelector{Selector: named(made.Name)},
 			&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: since}})
 		if err == nil && since == "" {
 			// Such a watch doesn't tell what was deleted before it.

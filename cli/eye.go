@@ -53,6 +53,9 @@ type kind struct {
 	only      fields.Selector
 }
 
+// named selects what has a name.
+func named(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
+
 // open begins to see, until ctx ends.
 func (s *session) open(ctx context.Context, of sight) (*eye, error) {
 	config, err := s.flags.ToRESTConfig()
@@ -72,7 +75,7 @@ func (s *session) open(ctx context.Context, of sight) (*eye, error) {
 	}
 	rollouts := cache.ByObject{Label: of.labels}
 	if of.name != "" {
-		rollouts.Field = fields.OneTermEqualSelector("metadata.name", of.name)
+		rollouts.Field = named(of.name)
 	}
 	options := cache.Options{
 		Scheme: types, Mapper: mapper, ReaderFailOnMissingInformer: true,

@@ -98,13 +98,22 @@ func (a *asking) check() error {
 	switch {
 	case isStep && (what != goalStep || step == ""), !isStep && !slices.Contains(known, what):
 		return usagef("--for=%s is unknown: it is promoted, healthy, approval or step=N", a.wanted)
-	case a.timeout < 0:
-		return usagef("--timeout %s is below zero", a.timeout)
 	case a.timeout > 0 && what == "":
 		return usagef("--timeout goes with --for, which says what to wait for")
 	}
+	if err := checkTimeout(a.timeout); err != nil {
+		return err
+	}
 	a.goal.early = a.timeout > 0
 	return checkNamed(a.goal.revision, a.goal.commit)
+}
+
+// checkTimeout refuses a time that is over before it begins. Zero waits as long as it takes.
+func checkTimeout(timeout time.Duration) error {
+	if timeout < 0 {
+		return usagef("--timeout %s is below zero", timeout)
+	}
+	return nil
 }
 
 // status tells how the Rollout that the arguments name is, or waits.

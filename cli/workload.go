@@ -4,7 +4,6 @@ import (
 	"context"
 
 	appsv1 "k8s.io/api/apps/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/weighlock/weighlock/api/v1alpha1"
@@ -23,9 +22,6 @@ func (s *session) openWithWorkload(ctx context.Context, api client.Reader, found
 	}
 	return s.open(ctx, sight{namespace: found.Namespace, name: found.Name, kinds: kinds})
 }
-
-// named selects what has a name.
-func named(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
 
 // remember reads what is kept of a Rollout's versions. Without the records a version that is over already is waited for.
 func (s *session) remember(ctx context.Context, api client.Reader, r *v1alpha1.Rollout) memory {
