@@ -134,11 +134,16 @@ func (s *session) status(ctx context.Context, a *asking, args []string) error {
 	if err != nil {
 		return err
 	}
-	j := &judge{goal: a.goal, kept: func() memory { return s.remember(ctx, api, found) }}
+	ofCommit := a.goal.commit != ""
+	j := &judge{goal: a.goal, kept: func() memory { return s.remember(ctx, api, found, ofCommit) }}
 	if a.goal.what == "" {
 		return s.conclude(a, found, j.rule(found, workloadOf(ctx, api, found)))
 	}
-	e, err := s.openWithWorkload(ctx, api, found)
+	var source *v1alpha1.GitSource
+	if ofCommit {
+		source = sourceOf(ctx, api, workloadOf(ctx, api, found))
+	}
+	e, err := s.openWithWorkload(ctx, found, source)
 	if err != nil {
 		return s.late(err, expired, a, found)
 	}

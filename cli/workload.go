@@ -10,10 +10,10 @@ import (
 	"github.com/weighlock/weighlock/naming"
 )
 
-// openWithWorkload sees a Rollout, and its workload and the GitSource that brings that, where the user may.
-func (s *session) openWithWorkload(ctx context.Context, api client.Reader, found *v1alpha1.Rollout) (*eye, error) {
+// openWithWorkload sees a Rollout, its workload, and a GitSource unless that is nil, where the user may.
+func (s *session) openWithWorkload(ctx context.Context, found *v1alpha1.Rollout, source *v1alpha1.GitSource) (*eye, error) {
 	kinds := []kind{{object: &appsv1.Deployment{}, list: &appsv1.DeploymentList{}, only: named(found.Spec.Workload.Name)}}
-	if source := sourceOf(ctx, api, workloadOf(ctx, api, found)); source != nil {
+	if source != nil {
 		kinds = append(kinds, kind{object: &v1alpha1.GitSource{}, list: &v1alpha1.GitSourceList{}, namespace: source.Namespace, only: named(source.Name)})
 	}
 	kinds, err := s.visible(ctx, found.Namespace, kinds...)
@@ -23,13 +23,19 @@ func (s *session) openWithWorkload(ctx context.Context, api client.Reader, found
 	return s.open(ctx, sight{namespace: found.Namespace, name: found.Name, kinds: kinds})
 }
 
-// remember reads what is kept of a Rollout's versions. Without the records a version that is over already is waited for.
-func (s *session) remember(ctx context.Context, api client.Reader, r *v1alpha1.Rollout) memory {
-	source := sourceOf(ctx, api, workloadOf(ctx, api, r))
+// remember reads what is kept of a Rollout's versions, also by its GitSource where a commit is asked about. Without the records a version
+// that is over already is waited for.
+func (s *session) remember(ctx context.Context, api client.Reader, r *v1alpha1.Rollout, ofCommit bool) memory {
+	var before *v1alpha1.GitSource
+	if ofCommit {
+		before = sourceOf(ctx, api, workloadOf(ctx, api, r))
+	}
 	records, _ := s.kept(ctx, r)
 	m := memory{records: records, workload: workloadOf(ctx, api, r)}
-	m.source = sourceOf(ctx, api, m.workload)
-	m.applied = throughout(source, m.source)
+	if ofCommit {
+		m.source = sourceOf(ctx, api, m.workload)
+		m.applied = throughout(before, m.source)
+	}
 	return m
 }
 
