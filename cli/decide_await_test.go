@@ -86,7 +86,7 @@ func TestDecide_SaysThatADecisionWentWhileItCouldNotSee(t *testing.T) {
 	if err := admin.Delete(t.Context(), decision); err != nil {
 		t.Fatal(err)
 	}
-	connection.mend(t)
+	connection.mend()
 	call.wait(t)
 	call.want(t, 1, "was deleted before anything came of it")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -29,6 +30,11 @@ type eye struct {
 	client.Reader
 	// changed has an entry whenever something has, or the connection was lost or is there again.
 	changed chan struct{}
+
+	// out is where people are told that the API server can't be heard.
+	out io.Writer
+	// told says that they were, and not yet that it can again.
+	told bool
 
 	mu sync.Mutex
 	// lost says of what nothing is heard, by the paths of requests, and why.
@@ -62,7 +68,7 @@ func (s *session) open(ctx context.Context, of sight) (*eye, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
-	e := &eye{changed: make(chan struct{}, 1), lost: map[string]error{}}
+	e := &eye{changed: make(chan struct{}, 1), out: s.ErrOut, lost: map[string]error{}}
 	config = rest.CopyConfig(config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &listener{next: next, eye: e} })
 	types, err := newScheme()
@@ -127,6 +133,7 @@ func (e *eye) start(ctx context.Context, seen cache.Cache, kinds []client.Object
 			if !ok {
 				return errors.Join(ctx.Err(), <-ended)
 			}
+			e.tellTrouble()
 			e.tell()
 			return nil
 		case <-e.changed:
@@ -134,6 +141,7 @@ func (e *eye) start(ctx context.Context, seen cache.Cache, kinds []client.Object
 			if err := e.trouble(); errors.Is(err, errDenied) {
 				return err
 			}
+			e.tellTrouble()
 		}
 	}
 }
@@ -157,6 +165,18 @@ func (e *eye) trouble() error {
 		}
 	}
 	return found
+}
+
+// tellTrouble tells people when the API server can't be heard, and when it can again.
+func (e *eye) tellTrouble() {
+	trouble := e.trouble()
+	switch {
+	case trouble != nil && !e.told:
+		fmt.Fprintf(e.out, "the API server can't be heard, trying again: %v\n", trouble)
+	case trouble == nil && e.told:
+		fmt.Fprintln(e.out, "the API server answers again")
+	}
+	e.told = trouble != nil
 }
 
 // hear notes what became of the last request of a path.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -234,11 +235,13 @@ func TestWatch_DoesNotTakeAnotherRolloutForTheOneThatIsGone(t *testing.T) {
 	namespace := newNamespace(t)
 	r := makeRollout(t, namespace, "checkout", resting("checkout"))
 	setStatus(t, r, tried)
+	happened(t, r, time.Now(), corev1.EventTypeNormal, "Started", "newrev starts")
 	connection, path := newLink(t, kubeconfig(t, namespace, "ada", administrators))
 	me := caller{kubeconfig: path}
 	get, status, logs := me.start(t, "get", "--watch"), me.start(t, "status", "--for=promoted"), me.start(t, "logs", "--follow")
 	get.expect(t, "checkout: Progressing")
 	status.expect(t, "is in step 1/2")
+	logs.expect(t, "newrev starts")
 	connection.cut()
 	for _, call := range []*called{get, status, logs} {
 		call.expect(t, "the API server can't be heard, trying again")
@@ -247,7 +250,7 @@ func TestWatch_DoesNotTakeAnotherRolloutForTheOneThatIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	setStatus(t, makeRollout(t, namespace, "checkout", resting("checkout")), promoted)
-	connection.mend(t)
+	connection.mend()
 	for call, code := range map[*called]int{get: 0, status: 1, logs: 0} {
 		call.wait(t)
 		call.want(t, code, "deleted")
@@ -313,7 +316,7 @@ func TestWatch_GoesOnAfterTheServerWasAway(t *testing.T) {
 	connection.cut()
 	watch.expect(t, "the API server can't be heard, trying again")
 	setStatus(t, r, tried)
-	connection.mend(t)
+	connection.mend()
 	watch.expect(t, "the API server answers again")
 	watch.expect(t, "checkout: Progressing")
 	setStatus(t, r, promoted)

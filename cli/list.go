@@ -209,7 +209,7 @@ func (s *session) watchList(ctx context.Context, l *listing, namespace string, s
 		})
 	}
 	seen := map[client.ObjectKey]string{}
-	return s.each(ctx, e, func() (bool, error) {
+	return each(ctx, e, func() (bool, error) {
 		found, err := rollouts(ctx, e, namespace, labels.Everything())
 		if err != nil {
 			return true, err

@@ -190,7 +190,7 @@ func (s *session) followLogs(ctx context.Context, t *telling, rollout *v1alpha1.
 	}
 	told, first := map[string]bool{}, true
 	c := newChronicler(s)
-	return s.each(ctx, e, func() (bool, error) {
+	return each(ctx, e, func() (bool, error) {
 		now, err := e.rollout(ctx, rollout)
 		if err != nil {
 			return true, s.ended(err, rollout, !t.out.isData())

@@ -148,7 +148,7 @@ func (s *session) status(ctx context.Context, a *asking, args []string) error {
 		return s.late(err, expired, a, found)
 	}
 	var last ruling
-	err = s.each(ctx, e, func() (bool, error) {
+	err = each(ctx, e, func() (bool, error) {
 		now, err := e.rollout(ctx, found)
 		switch {
 		case errors.Is(err, errGone):
@@ -196,7 +196,7 @@ func (s *session) appear(ctx context.Context, absent *missingError) (*v1alpha1.R
 		return nil, err
 	}
 	found := &v1alpha1.Rollout{}
-	err = s.each(ctx, e, func() (bool, error) {
+	err = each(ctx, e, func() (bool, error) {
 		err := e.Get(ctx, client.ObjectKey{Namespace: absent.namespace, Name: absent.name}, found)
 		if apierrors.IsNotFound(err) {
 			return false, nil

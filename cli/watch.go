@@ -58,7 +58,7 @@ func (s *session) canRepaint() bool { return s.onTerminal() && s.getenv("TERM") 
 // printChanges prints a line, or the object, for each change of a Rollout.
 func (s *session) printChanges(ctx context.Context, e *eye, out *output, found *v1alpha1.Rollout) error {
 	said, version := "", ""
-	return s.each(ctx, e, func() (bool, error) {
+	return each(ctx, e, func() (bool, error) {
 		now, err := e.rollout(ctx, found)
 		if err != nil {
 			return true, s.ended(err, found, out.isOwn())
@@ -94,24 +94,15 @@ func (s *session) ended(err error, found *v1alpha1.Rollout, forPeople bool) erro
 	return nil
 }
 
-// each calls look whenever something has changed, until it says that it has seen enough. It tells people when the API server can't be
-// heard, and when it can again.
-func (s *session) each(ctx context.Context, e *eye, look func() (done bool, err error)) error {
-	lost := false
+// each calls look whenever something has changed, until it says that it has seen enough.
+func each(ctx context.Context, e *eye, look func() (done bool, err error)) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-e.changed:
 		}
-		trouble := e.trouble()
-		switch {
-		case trouble != nil && !lost:
-			fmt.Fprintf(s.ErrOut, "the API server can't be heard, trying again: %v\n", trouble)
-		case trouble == nil && lost:
-			fmt.Fprintln(s.ErrOut, "the API server answers again")
-		}
-		lost = trouble != nil
+		e.tellTrouble()
 		if done, err := look(); done || err != nil {
 			return err
 		}

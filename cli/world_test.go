@@ -144,12 +144,12 @@ func makePod(t *testing.T, pod *corev1.Pod, status corev1.PodStatus) {
 
 // link is a connection to the API server that can be cut, and mended.
 type link struct {
-	address, server string
+	server string
+	passed atomic.Int64
 
-	mu       sync.Mutex
-	listener net.Listener
-	open     []net.Conn
-	passed   atomic.Int64
+	mu    sync.Mutex
+	isCut bool
+	open  []net.Conn
 }
 
 // newLink makes a link, and the kubeconfig of a caller who goes through it.
@@ -159,7 +159,11 @@ func newLink(t *testing.T, path string) (*link, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &link{address: "127.0.0.1:0"}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &link{}
 	through := filepath.Join(t.TempDir(), "kubeconfig")
 	editKubeconfig(t, content, through, func(config *clientcmdapi.Config) {
 		cluster := config.Clusters[config.Contexts[config.CurrentContext].Cluster]
@@ -168,25 +172,22 @@ func newLink(t *testing.T, path string) (*link, string) {
 			t.Fatal(err)
 		}
 		l.server = server.Host
-		l.mend(t)
-		server.Host = l.address
+		server.Host = listener.Addr().String()
 		cluster.Server = server.String()
 	})
-	t.Cleanup(l.cut)
+	t.Cleanup(func() {
+		listener.Close()
+		l.cut()
+	})
+	go l.serve(listener)
 	return l, through
 }
 
 // mend lets connections through.
-func (l *link) mend(t *testing.T) {
-	t.Helper()
-	listener, err := net.Listen("tcp", l.address)
-	if err != nil {
-		t.Fatal(err)
-	}
+func (l *link) mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.listener, l.address = listener, listener.Addr().String()
-	go l.serve(listener)
+	l.isCut = false
 }
 
 func (l *link) serve(listener net.Listener) {
@@ -200,12 +201,24 @@ func (l *link) serve(listener net.Listener) {
 			near.Close()
 			continue
 		}
-		l.mu.Lock()
-		l.open = append(l.open, near, far)
-		l.mu.Unlock()
-		go l.pipe(near, far)
-		go l.pipe(far, near)
+		if l.join(near, far) {
+			go l.pipe(near, far)
+			go l.pipe(far, near)
+		}
 	}
+}
+
+// join lets a connection through, unless the link is cut.
+func (l *link) join(near, far net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isCut {
+		near.Close()
+		far.Close()
+		return false
+	}
+	l.open = append(l.open, near, far)
+	return true
 }
 
 func (l *link) pipe(to, from net.Conn) {
@@ -221,7 +234,7 @@ func (l *link) Write(bytes []byte) (int, error) {
 
 // quiet waits until what was asked through the link is answered.
 func (l *link) quiet() {
-	for before := int64(-1); before != l.passed.Load(); time.Sleep(300 * time.Millisecond) {
+	for before := int64(-1); before != l.passed.Load(); time.Sleep(time.Second) {
 		before = l.passed.Load()
 	}
 }
@@ -230,7 +243,7 @@ func (l *link) quiet() {
 func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.listener.Close()
+	l.isCut = true
 	for _, connection := range l.open {
 		connection.Close()
 	}
