@@ -163,7 +163,7 @@ func (c caller) run(t *testing.T, args ...string) *called {
 }
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // wait waits for the end of the call.
 func (c *called) wait(t *testing.T) {

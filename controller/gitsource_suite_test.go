@@ -25,7 +25,7 @@ import (
 
 const (
 	deployer = "deployer"
-	patience = 20 * time.Second
+	patience = time.Minute
 	tick     = 100 * time.Millisecond
 	// quiet is how long nothing must happen: several syncs and looks for drift.
 	quiet = 3 * time.Second

@@ -270,7 +270,7 @@ func (p *process) kill() {
 
 // answer waits until the monitor has an answer to what it is asked, and names it.
 func (p *process) answer() (string, error) {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for time.Now().Before(deadline) {
 		if answer, known := p.monitor.Latest(client.ObjectKeyFromObject(p.lab.rollout).String()); known {
 			return answer.Stage, nil

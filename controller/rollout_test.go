@@ -172,7 +172,7 @@ func (s *shop) stalls(t *testing.T, reason string, words ...string) {
 		obj = s.get(t.Context())
 		g.Expect(conditions.GetReason(obj, v1alpha1.ConditionStalled)).To(Equal(reason))
 		g.Expect(obj.Status.State).To(Equal(v1alpha1.StateStalled))
-	}).WithTimeout(10 * time.Second).Should(Succeed())
+	}).WithTimeout(30 * time.Second).Should(Succeed())
 	for _, word := range words {
 		s.Expect(conditions.GetMessage(obj, v1alpha1.ConditionStalled)).To(ContainSubstring(word))
 	}
@@ -226,7 +226,7 @@ func TestRollout_BadInput(t *testing.T) {
 			obj := s.get(ctx)
 			g.Expect(conditions.IsStalled(obj)).To(BeFalse())
 			g.Expect(obj.Status.State).To(Equal(v1alpha1.StateAdopting))
-		}).WithTimeout(10 * time.Second).Should(Succeed())
+		}).WithTimeout(30 * time.Second).Should(Succeed())
 	})
 	t.Run("a Service whose selector misses the workload is refused", func(t *testing.T) {
 		s := newShop(t)
@@ -262,7 +262,7 @@ func TestRollout_BadInput(t *testing.T) {
 				Name: "depth", Threshold: &v1alpha1.ThresholdMetric{Query: `queue_depth{service="{candidate.service}"}`, Max: "100"},
 			}}},
 		})).To(Succeed())
-		s.Eventually(func(g Gomega) { g.Expect(conditions.IsStalled(s.get(ctx))).To(BeFalse()) }).WithTimeout(10 * time.Second).Should(Succeed())
+		s.Eventually(func(g Gomega) { g.Expect(conditions.IsStalled(s.get(ctx))).To(BeFalse()) }).WithTimeout(30 * time.Second).Should(Succeed())
 	})
 	t.Run("a step with an impossible weight is rejected", func(t *testing.T) {
 		s := newShop(t)
@@ -279,7 +279,7 @@ func TestRollout_BadInput(t *testing.T) {
 		s.Expect(testClient.Delete(ctx, s.rollout)).To(Succeed())
 		s.Eventually(func() bool {
 			return apierrors.IsNotFound(testClient.Get(ctx, client.ObjectKeyFromObject(s.rollout), &v1alpha1.Rollout{}))
-		}).WithTimeout(10 * time.Second).Should(BeTrue())
+		}).WithTimeout(30 * time.Second).Should(BeTrue())
 	})
 }
 

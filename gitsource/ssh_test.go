@@ -181,7 +181,7 @@ func TestFetch_LeavesNothingWhenItsTimeEndsAtTheLastMoment(t *testing.T) {
 		return entries
 	}
 	// A clone that is cut short cleans up when it ends.
-	for deadline := time.After(10 * time.Second); len(left()) > 0; {
+	for deadline := time.After(30 * time.Second); len(left()) > 0; {
 		select {
 		case <-deadline:
 			t.Fatalf("of %d fetches that were cut short, %d left folders behind", cut, len(left()))

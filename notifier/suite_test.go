@@ -56,7 +56,7 @@ func (s *sink) await(t *testing.T, tries int) {
 	for range tries {
 		select {
 		case <-s.came:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("waited in vain for the sink to be told; it was told %q", s.messages())
 		}
 	}
@@ -94,7 +94,7 @@ func (d *desk) start(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("the dispatcher doesn't stop")
 		}
 	})

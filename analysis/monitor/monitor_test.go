@@ -223,7 +223,7 @@ func (b *bench) poll(times int) {
 			b.clock.Step(500 * time.Millisecond)
 		}
 		return count
-	}).WithPolling(2 * time.Millisecond).WithTimeout(10 * time.Second).Should(gomega.BeNumerically(">=", times))
+	}).WithPolling(2 * time.Millisecond).WithTimeout(time.Minute).Should(gomega.BeNumerically(">=", times))
 }
 
 // outcome is that of the rollout with the key.
@@ -272,7 +272,7 @@ func (b *bench) reach(key string, outcome v1alpha1.Outcome) monitor.Answer {
 		b.clock.Step(500 * time.Millisecond)
 		answer, _ = b.Latest(key)
 		return answer.Verdict.Outcome
-	}).WithPolling(time.Millisecond).WithTimeout(10 * time.Second).Should(gomega.Equal(outcome))
+	}).WithPolling(time.Millisecond).WithTimeout(time.Minute).Should(gomega.Equal(outcome))
 	return answer
 }
 

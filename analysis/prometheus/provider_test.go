@@ -104,7 +104,7 @@ func (s *sums) wants(t *testing.T, wantIncumbent, wantCandidate analysis.Counts)
 			return fmt.Sprintf("the newest block is %s old", age)
 		}
 		return cmp.Diff([]analysis.Counts{wantIncumbent, wantCandidate}, []analysis.Counts{s.incumbent, s.candidate})
-	}).WithTimeout(15*time.Second).WithPolling(50*time.Millisecond).Should(gomega.BeEmpty(), "difference (-want +got)")
+	}).WithTimeout(time.Minute).WithPolling(50*time.Millisecond).Should(gomega.BeEmpty(), "difference (-want +got)")
 }
 
 func buckets(counts ...float64) []analysis.Bucket {

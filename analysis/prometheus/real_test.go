@@ -31,7 +31,7 @@ func eventually(t *testing.T, step *sums, missing func() string) {
 			return err.Error()
 		}
 		return missing()
-	}).WithTimeout(15 * time.Second).WithPolling(50 * time.Millisecond).Should(gomega.BeEmpty())
+	}).WithTimeout(time.Minute).WithPolling(50 * time.Millisecond).Should(gomega.BeEmpty())
 }
 
 // latencies is an app whose requests take 1 ms, and a slow one whose take 100 ms, as histograms of some kind.

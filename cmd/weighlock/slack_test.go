@@ -69,7 +69,7 @@ func listens(t *testing.T, config string, l *listener) *listening {
 				if err != nil {
 					t.Error(err)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Error("it doesn't end")
 			}
 		}
@@ -88,7 +88,7 @@ func (r *listening) write(config string) {
 	}
 	select {
 	case <-r.loaded:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		r.t.Fatal("the file isn't read again")
 	}
 }
@@ -102,7 +102,7 @@ func TestListener_ListensAsLongAsTheConfigurationSaysSo(t *testing.T) {
 			if got != want {
 				t.Fatalf("it %s, want that it %s", got, want)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("waited in vain for it to %s", want)
 		}
 	}
@@ -136,7 +136,7 @@ func TestListener_TriesAgain(t *testing.T) {
 	for range 3 {
 		select {
 		case <-tries:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("it isn't tried again")
 		}
 	}

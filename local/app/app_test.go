@@ -203,12 +203,12 @@ func TestApp_KeepsAConnectionThatWaitsForItsFirstRequest(t *testing.T) {
 
 func TestApp_ServesWhileItDrainsAndLetsTheLastRequestEnd(t *testing.T) {
 	t.Parallel()
-	url, stop, done := start(t, app.Options{Version: "v1", Latency: 300 * time.Millisecond, Drain: 400 * time.Millisecond})
+	url, stop, done := start(t, app.Options{Version: "v1", Latency: 1500 * time.Millisecond, Drain: time.Second})
 	if response, _ := get(t, url+"/healthz"); response.StatusCode != http.StatusOK {
 		t.Fatalf("healthz says %s", response.Status)
 	}
 	stop()
-	deadline := time.Now().Add(300 * time.Millisecond)
+	deadline := time.Now().Add(900 * time.Millisecond)
 	for {
 		response, _ := get(t, url+"/healthz")
 		if response.StatusCode == http.StatusServiceUnavailable {

@@ -141,7 +141,7 @@ func TestRun_MeasuresFromWhenARequestWasDue(t *testing.T) {
 		}
 	})
 	stats := run(t, load.Options{URL: url, Rate: 100, Duration: time.Second})
-	if v := stats.Version("v1"); v.P99 < 300 || v.P99 > 1000 || v.P50 > v.P99 || v.RecentP99 != v.P99 {
+	if v := stats.Version("v1"); v.P99 < 300 || v.P99 > 5000 || v.P50 > v.P99 || v.RecentP99 != v.P99 {
 		t.Errorf("p50 %v, p99 %v, recent p99 %v ms; want the stall of 400 ms to be seen", v.P50, v.P99, v.RecentP99)
 	}
 	if stats.Sent != 100 {
@@ -151,7 +151,7 @@ func TestRun_MeasuresFromWhenARequestWasDue(t *testing.T) {
 
 func TestRun_DropsWhatIsDueBeyondTheLimit(t *testing.T) {
 	t.Parallel()
-	url := serve(t, func(http.ResponseWriter, *http.Request) { time.Sleep(500 * time.Millisecond) })
+	url := serve(t, func(http.ResponseWriter, *http.Request) { time.Sleep(2 * time.Second) })
 	stats := run(t, load.Options{URL: url, Rate: 100, Duration: 300 * time.Millisecond, MaxInFlight: 5})
 	if stats.Sent != 5 || stats.Dropped != 25 || stats.Failed != 0 {
 		t.Errorf("sent %d, dropped %d, failed %d; want 5, 25 and 0", stats.Sent, stats.Dropped, stats.Failed)

@@ -27,8 +27,8 @@ func TestMesh_TakesAChangeToEnvoyAtOnce(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("from before the write to the acknowledgement: median %v, all %v", took[4], took)
-	// Tens of milliseconds on an idle machine, which this is not.
-	if took[4] > 300*time.Millisecond {
+	// Tens of milliseconds on an idle machine, which this is not. What polls would take longer.
+	if took[4] > 2*time.Second {
 		t.Errorf("the median change took %v", took[4])
 	}
 }

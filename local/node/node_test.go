@@ -216,7 +216,7 @@ func await(t *testing.T, pod *corev1.Pod, what string, wanted func(*corev1.Pod) 
 			t.Logf("%s is %s after %v", pod.Name, what, time.Since(started).Round(time.Millisecond))
 			return got
 		}
-		if time.Since(started) > 15*time.Second {
+		if time.Since(started) > 60*time.Second {
 			t.Fatalf("%s is not %s: %+v", pod.Name, what, got.Status)
 		}
 		time.Sleep(10 * time.Millisecond)

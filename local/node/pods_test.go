@@ -57,7 +57,7 @@ func TestRun_MakesADeploymentAvailableAndRollsIt(t *testing.T) {
 				t.Logf("available after %v", time.Since(started).Round(time.Millisecond))
 				return
 			}
-			if took := time.Since(started); took > 5*time.Second {
+			if took := time.Since(started); took > 30*time.Second {
 				t.Fatalf("not available after %v: %+v", took, s)
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -115,7 +115,7 @@ func TestRun_StopsADeletedPodGracefully(t *testing.T) {
 	}
 	await(t, pod, "unready while it stops", func(p *corev1.Pod) bool { return !ready(p) && p.DeletionTimestamp != nil })
 	gone := false
-	for deadline := time.Now().Add(5 * time.Second); !gone && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !gone && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		_, err := client.CoreV1().Pods("default").Get(t.Context(), pod.Name, metav1.GetOptions{})
 		gone = apierrors.IsNotFound(err)
 	}
@@ -206,7 +206,7 @@ func TestRun_WaitsForAConfigMapAndFollowsIt(t *testing.T) {
 	if _, err := maps.Update(t.Context(), settings, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(5 * time.Second); ask(t, pod, "/read?path=/config/key") != "two<nil>"; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ask(t, pod, "/read?path=/config/key") != "two<nil>"; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the file does not follow the ConfigMap")
 		}

@@ -72,7 +72,7 @@ func TestStart_ReportsADeathBeforeReadyAtOnceWithTheLogsEnd(t *testing.T) {
 	if !strings.Contains(err.Error(), "line 40") || !strings.Contains(err.Error(), "line 26") || strings.Contains(err.Error(), "line 25") {
 		t.Errorf("error %v, want the last 15 lines", err)
 	}
-	if took := time.Since(started); took > 10*time.Second {
+	if took := time.Since(started); took > 30*time.Second {
 		t.Errorf("reported after %v, want at once", took)
 	}
 }
@@ -102,7 +102,7 @@ func TestDied_GivesADeathNobodyAskedFor(t *testing.T) {
 		if !strings.Contains(err.Error(), "mortal died (signal: killed)") || !strings.Contains(err.Error(), "last words") {
 			t.Errorf("error %v, want name, reason and last words", err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the death was not reported")
 	}
 	if pid := s.Parts()[0].PID; pid != 0 {
@@ -114,7 +114,7 @@ func TestDied_GivesADeathNobodyAskedFor(t *testing.T) {
 func awaitLog(t *testing.T, path, want string) {
 	t.Helper()
 	var log []byte
-	for range 500 {
+	for range 3000 {
 		var err error
 		if log, err = os.ReadFile(path); err == nil && string(log) == want {
 			return

@@ -85,7 +85,7 @@ func TestClick_AsksForAllGroupsAtOnce(t *testing.T) {
 	for _, id := range []string{"S0A", "S0B", "S0C", "S0D", "S0E", "S0F"} {
 		r.space.groups[id], r.groups = []string{"U0LEAD"}, append(r.groups, id)
 	}
-	r.space.slow = map[string]time.Duration{"usergroups.users.list": 500 * time.Millisecond}
+	r.space.slow = map[string]time.Duration{"usergroups.users.list": 2 * time.Second}
 	r.users = nil
 	r.becomes(asking)
 	r.app.Prepare(t.Context())
@@ -97,8 +97,8 @@ func TestClick_AsksForAllGroupsAtOnce(t *testing.T) {
 	c.action = "weighlock-abort"
 	r.click(c.payload())
 	r.eventually("a modal", func() bool { return r.space.called("views.open") == 1 })
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("the modal came after %s, and Slack takes it within three seconds", took)
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("the modal came after %s: one group is asked for after the other", took)
 	}
 	if n := r.space.called("auth.test"); n != 1 {
 		t.Errorf("Slack was asked %d times where the app is installed, want once", n)

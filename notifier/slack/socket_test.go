@@ -112,7 +112,7 @@ func (r *rig) socket() *wire {
 			if err != nil {
 				r.t.Errorf("the connection ended with %v", err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			r.t.Error("the connection doesn't end with its context")
 		}
 	})

@@ -230,7 +230,7 @@ func settle(t *testing.T, d *v1alpha1.Decision, outcome v1alpha1.DecisionOutcome
 // eventually waits until something is so.
 func (r *rig) eventually(what string, is func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if is() {
 			return
 		}

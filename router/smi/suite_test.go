@@ -134,7 +134,7 @@ func newNamespace(tb testing.TB) string {
 // eventually tries check until it succeeds, for 15 seconds.
 func eventually(tb testing.TB, what string, check func() error) {
 	tb.Helper()
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {

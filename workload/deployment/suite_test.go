@@ -155,7 +155,7 @@ func newNamespace(t *testing.T) string {
 // eventually tries check until it succeeds, for 30 seconds.
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		err := check()
 		if err == nil {
